@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One checkpoint in progress: what the driver (run.c), the collector, the copier and the engines share.
+ * Private to src/capture.
+ *
+ * Addresses go through four sets:
+ *
+ *	stored   what the image holds of memory as of T
+ *	todo     of that, what is not copied yet          (shared with the copier, under its lock)
+ *	copied   copied by the copier, not released yet   (likewise)
+ *	armed    write-protected by us                    (the tracer's own)
+ */
+#ifndef CKPT_CAPTURE_SESSION_H
+#define CKPT_CAPTURE_SESSION_H
+
+#include <pthread.h>
+#include "base/ranges.h"
+#include "capture/capture.h"
+#include "capture/undo.h"
+#include "image/image.h"
+#include "live/live.h"
+#include "report/stats.h"
+#include "trace/remote.h"
+
+struct capture;
+
+/* How memory as of T is got. The driver calls in this order; an engine never undoes and never detaches. */
+struct engine {
+	const char *name;
+	bool keeps_stopped;     /* copies everything inside the stop: fit for --kill and --stop */
+	bool traces;            /* wants the scratch, the agent and every system call traced before the stop */
+	/* Process running, everything seized. May arm. NULL: nothing to prepare. */
+	int (*prepare)(struct capture *c, struct err *e);
+	/* All stopped, nothing collected yet: takes our own traces (forced signals, masks) out of the picture. NULL: none. */
+	int (*before_collect)(struct capture *c, struct err *e);
+	/* All stopped, state collected. Says what is to be stored (c->stored) and freezes or copies it. */
+	int (*at_stop)(struct capture *c, struct err *e);
+	/* Lets a task that stopped in whatever stop go on, or holds it (finish_now). NULL: resume it plainly. */
+	int (*resume)(struct capture *c, struct task *k, struct err *e);
+	/* Process running: until all of c->stored is in the image. NULL: it is already. */
+	int (*window)(struct capture *c, struct err *e);
+};
+extern const struct engine engine_stop, engine_segv;
+/* The engine of that name for this process ("auto": the best that can do it), or NULL with *e. Warns in c->proc. */
+const struct engine *engine_choose(struct capture *c, const char *name, struct err *e);
+/* All stopped: a child or parent that has the same memory without being a thread (CLONE_VM), and so would meet a
+ * protection that nobody serves it; 0: none. */
+int engine_memory_sharer(const struct capture *c);
+
+/* Bytes copied by the tracer, on their way to the file. */
+struct parcel {
+	struct parcel *next;
+	uint64_t addr;
+	size_t len;
+	uint8_t data[];
+};
+
+struct copier {
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock;           /* priority-inheriting: the copier runs at the lowest priority */
+	pthread_cond_t room, work;
+	struct ranges todo, copied;
+	struct parcel *first, **last;   /* queue */
+	uint64_t queued;                /* bytes in it */
+	bool quit, idle;
+	int tid;                        /* of the thread, 0: not known yet */
+	bool go;                        /* T has passed: may copy */
+	struct hist pieces;             /* CPU time of each whole piece it copied */
+};
+
+struct capture {
+	const struct capture_opts *o;
+	struct event_out *ev;
+	struct capture_result *res;
+	const struct engine *engine;
+	struct undo undo;
+	struct live live;
+	struct tracee t;
+	struct proc *proc;              /* as of T when the stop is over */
+	struct image_writer *w, *oracle;
+	struct ranges stored, armed, hot;
+	struct ranges hint;             /* memory that was populated before we came: what is not, costs mprotect nothing */
+	struct copier cp;
+	uint64_t begin_ns, stop_begin_ns, stop_end_ns, arm_ns;
+	bool seized, is_stopped;        /* all threads are halted by us */
+	bool after_stop;                /* T has passed */
+	bool finish_now;                /* a thread waits for the end of the window: copy the rest at once */
+	unsigned mm_changes;            /* calls seen that change mappings, before T */
+	struct segv *segv;              /* the engine's own */
+	struct stats stats;             /* of our own events */
+};
+
+/* ---- run.c ---- */
+/* Stops every thread that runs; what the undos need. Harmless to ask for again, and when the process is dead. */
+int capture_halt(struct capture *c, struct err *e);
+
+/* Tells how long a part of the work took since *since (EV_RESULT), and starts the next part. */
+void capture_took(struct capture *c, const char *what, uint64_t *since);
+
+/* ---- collect.c ---- */
+/* What can be known before the stop (slow parts: flags of mappings, build-ids, names). */
+int collect_before(struct capture *c, struct err *e);
+/* All stopped: the mappings as they are now replace the list read before, from which they take their flags. */
+int collect_maps(struct capture *c, struct err *e);
+/* All stopped: everything that must be of the instant T. Fills c->proc. */
+int collect_at_stop(struct capture *c, struct err *e);
+
+/* ---- layout.c ---- */
+/* Mappings as the program sees them: reads maps, takes our protections and the scratch mapping out of the picture and
+ * puts back together what they split. smaps: with flags and sizes. */
+int layout_maps(struct capture *c, struct proc *p, bool smaps, struct err *e);
+/* Adds to c->stored what the image must hold of all mappings, leaving out the addresses in known. */
+int layout_scan(struct capture *c, const struct ranges *known, struct err *e);
+/* Adds what the image must hold of v within [start, end) to out. */
+int layout_present(struct capture *c, struct vma *v, uint64_t start, uint64_t end, struct ranges *out, struct err *e);
+/* Fills c->hint, before anything is traced: how memory is populated about now. */
+int layout_hint(struct capture *c, struct err *e);
+/* Pages that the kernel writes without asking: rseq, robust list, clear_child_tid, stacks around sp, alternate stacks. Into c->hot. */
+void layout_hot(struct capture *c);
+/* Gives all of c->stored room in the image, joining runs of anonymous memory that are close. */
+int layout_reserve(struct capture *c, struct err *e);
+
+/* ---- copy.c ---- */
+int copier_start(struct capture *c, struct err *e);
+void copier_stop(struct capture *c);            /* joins; what is queued is written first unless it failed */
+/* The window gets long: the copier runs like everybody else from now on. */
+void copier_hurry(struct capture *c);
+/* T has passed: everything in todo may be copied. */
+void copier_go(struct capture *c);
+/* Copies what is not copied yet of [start, end) now, in the calling (tracer's) thread. Must come before the range is released. */
+int copy_now(struct capture *c, uint64_t start, uint64_t end, enum copy_how how, struct err *e);
+/* Copies [start, end) straight into the image (the stop engine). */
+int copy_through(struct capture *c, struct image_writer *w, uint64_t start, uint64_t end, struct err *e);
+/* Takes what the copier has copied since the last call; true when nothing is left to copy and to write. */
+bool copier_poll(struct capture *c, struct ranges *copied);
+void capture_event(struct capture *c, enum event_type type, int tid, uint64_t addr, uint64_t len, uint64_t a, uint64_t b);
+
+#endif
