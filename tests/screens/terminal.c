@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <utmp.h>
 
 #define DEADLINE_MS 10000
 
@@ -45,8 +46,15 @@ void terminal_start(
 	t->screen = vterm_obtain_screen(t->vt);
 	vterm_screen_enable_altscreen(t->screen, 1);
 	vterm_screen_reset(t->screen, 1);
-	t->pid = forkpty(&t->fd, NULL, NULL, &size);
+	int slave;
+
+	if (openpty(&t->fd, &slave, NULL, NULL, &size) != 0)
+		abort();
+	tcgetattr(t->fd, &t->before); /* before the program can have changed anything */
+	t->pid = fork();
 	if (t->pid == 0) {
+		close(t->fd);
+		login_tty(slave);
 		unsetenv("NO_COLOR");
 		unsetenv("LC_ALL");
 		unsetenv("LINES");
@@ -57,7 +65,7 @@ void terminal_start(
 		execv(argv[0], argv);
 		_exit(127);
 	}
-	tcgetattr(t->fd, &t->before);
+	close(slave);
 }
 
 /* Reads once, waiting at most timeout_ms: false when nothing came. */
