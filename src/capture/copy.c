@@ -21,13 +21,19 @@
 #include "base/clock.h"
 
 #define PIECE (256u << 10)
+/* What the tracer copies at a time when somebody waits for the end: faults are served between. */
+#define HELP_PIECE (1ull << 20)
+/* A copier that gets a processor does at least this, bytes a second. */
+#define POLITE_RATE (1ull << 30)
 
 void capture_event(struct capture *c, enum event_type type, int tid, uint64_t addr, uint64_t len, uint64_t a,
 	uint64_t b)
 {
 	const struct event ev = {.t_ns = now_ns(), .type = type, .tid = tid, .addr = addr, .len = len, .a = a, .b = b};
+	pthread_mutex_lock(&c->event_lock);
 	event_put(c->ev, ev);
 	stats_add(&c->stats, &ev);
+	pthread_mutex_unlock(&c->event_lock);
 }
 
 /* Reads [addr, addr+len); what cannot be read (a page gone from a file, device memory) is zeros. */
@@ -131,23 +137,34 @@ static void *copier_main(void *arg)
 	return NULL;
 }
 
-int copier_start(struct capture *c, struct err *e)
+void mutex_init_inherit(pthread_mutex_t *m)
 {
-	struct copier *cp = &c->cp;
 	pthread_mutexattr_t attr;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
-	pthread_mutex_init(&cp->lock, &attr);
+	pthread_mutex_init(m, &attr);
 	pthread_mutexattr_destroy(&attr);
-	pthread_cond_init(&cp->room, NULL);
-	pthread_cond_init(&cp->work, NULL);
-	cp->last = &cp->first;
-	/* The copier must take no signal meant for the tracer: SIGCHLD wakes that one only. */
+}
+
+int thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
+{
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
-	errno = pthread_create(&cp->thread, NULL, copier_main, c);
+	const int ret = pthread_create(thread, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return ret;
+}
+
+int copier_start(struct capture *c, struct err *e)
+{
+	struct copier *cp = &c->cp;
+	mutex_init_inherit(&cp->lock);
+	mutex_init_inherit(&cp->claim);
+	pthread_cond_init(&cp->room, NULL);
+	pthread_cond_init(&cp->work, NULL);
+	cp->last = &cp->first;
+	errno = thread_start(&cp->thread, copier_main, c);
 	if (errno)
 		return err_sys(e, EXIT_CAPTURE, "start the copying thread");
 	cp->started = true;
@@ -181,6 +198,7 @@ void copier_stop(struct capture *c)
 	cp->started = false;
 	tell_cost(c);
 	pthread_mutex_destroy(&cp->lock);
+	pthread_mutex_destroy(&cp->claim);
 	pthread_cond_destroy(&cp->room);
 	pthread_cond_destroy(&cp->work);
 	ranges_deinit(&cp->todo);
@@ -237,6 +255,8 @@ int copy_now(struct capture *c, uint64_t start, uint64_t end, enum copy_how how,
 {
 	struct copier *cp = &c->cp;
 	struct ranges mine = {0};
+	/* Whoever finds a range claimed by another must not go on before that one has read it. */
+	pthread_mutex_lock(&cp->claim);
 	pthread_mutex_lock(&cp->lock);
 	if (ranges_touches(&cp->todo, start, end)) {
 		ranges_clip(&cp->todo, start, end, &mine);
@@ -246,10 +266,46 @@ int copy_now(struct capture *c, uint64_t start, uint64_t end, enum copy_how how,
 		for (uint64_t at = mine.r[i].start; at < mine.r[i].end; at += PIECE)
 			queue_range(c, at, MIN(PIECE, mine.r[i].end - at));
 	pthread_mutex_unlock(&cp->lock);
+	pthread_mutex_unlock(&cp->claim);
 	for (size_t i = 0; i < mine.n; i++)
 		capture_event(c, EV_COPY, 0, mine.r[i].start, mine.r[i].end - mine.r[i].start, how, 0);
 	ranges_deinit(&mine);
 	return image_error(c->w, e);
+}
+
+int copy_some(struct capture *c, struct err *e)
+{
+	struct copier *cp = &c->cp;
+	pthread_mutex_lock(&cp->lock);
+	const struct range last = cp->todo.n ? cp->todo.r[cp->todo.n - 1] : (struct range){0, 0};
+	pthread_mutex_unlock(&cp->lock);
+	if (last.start == last.end)
+		return 0;
+	const uint64_t start = last.end - last.start > HELP_PIECE ? last.end - HELP_PIECE : last.start;
+	return copy_now(c, start, last.end, COPY_BACKGROUND, e);
+}
+
+void copier_set(struct capture *c, const struct ranges *todo)
+{
+	pthread_mutex_lock(&c->cp.lock);
+	ranges_copy(&c->cp.todo, todo);
+	pthread_mutex_unlock(&c->cp.lock);
+}
+
+uint64_t copier_frontier(struct capture *c)
+{
+	struct copier *cp = &c->cp;
+	pthread_mutex_lock(&cp->claim);
+	pthread_mutex_lock(&cp->lock);
+	const uint64_t down_to = cp->todo.n ? cp->todo.r[cp->todo.n - 1].end : 0;
+	pthread_mutex_unlock(&cp->lock);
+	pthread_mutex_unlock(&cp->claim);
+	return down_to;
+}
+
+uint64_t copier_patience(const struct capture *c)
+{
+	return now_ns() + ranges_total(&c->stored) * NS_PER_S / POLITE_RATE;
 }
 
 int copy_through(struct capture *c, struct image_writer *w, uint64_t start, uint64_t end, struct err *e)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Runs of stored pages that are closer than this become one. */
 #define JOIN_GAP (16 * PAGE_LEN)
@@ -15,6 +17,7 @@
 #define STACK_BELOW (1u << 20)
 #define STACK_ABOVE (256u << 10)
 #define STACK_MAX (8u << 20)
+#define ROBUST_MAX 2048
 
 static bool same_object(const struct vma *a, const struct vma *b)
 {
@@ -220,10 +223,10 @@ int layout_hint(struct capture *c, struct err *e)
 	return 0;
 }
 
-static void hot_page(struct capture *c, uint64_t addr, uint64_t len)
+static void add_page(struct ranges *set, uint64_t addr, uint64_t len)
 {
 	if (addr && len && addr + len > addr)
-		ranges_add(&c->hot, addr & ~(PAGE_LEN - 1), (addr + len + PAGE_LEN - 1) & ~(PAGE_LEN - 1));
+		ranges_add(set, addr & ~(PAGE_LEN - 1), (addr + len + PAGE_LEN - 1) & ~(PAGE_LEN - 1));
 }
 
 static void hot_stack(struct capture *c, uint64_t sp)
@@ -233,24 +236,42 @@ static void hot_stack(struct capture *c, uint64_t sp)
 		return;
 	const uint64_t below = sp - v->start <= STACK_MAX ? v->start : sp - STACK_BELOW;
 	const uint64_t above = v->end - v->start <= 2 * STACK_MAX ? v->end : MIN(v->end, sp + STACK_ABOVE);
-	hot_page(c, below, above - below);
+	add_page(&c->hot, below, above - below);
 }
 
-/* The futex words of the robust mutexes a thread holds are written when it dies. */
-static void hot_robust_list(struct capture *c, const struct thread *th)
+/* The futex words of the robust mutexes a thread holds are written when it dies (exit_robust_list). */
+static void robust_words(struct capture *c, uint64_t list, struct ranges *out)
 {
 	struct { uint64_t next; int64_t futex_offset; uint64_t pending; } head;
-	hot_page(c, th->robust.head, sizeof(head));
-	if (!th->robust.head || live_read(&c->live, th->robust.head, &head, sizeof(head)) != sizeof(head))
+	if (!list || live_read(&c->live, list, &head, sizeof(head)) != sizeof(head))
 		return;
 	uint64_t entry = head.next;
-	for (int i = 0; i < 2048 && entry != th->robust.head && entry; i++) {
-		hot_page(c, (entry & ~1ull) + (uint64_t)head.futex_offset, 4);
+	for (int i = 0; i < ROBUST_MAX && (entry & ~1ull) != list && entry; i++) {
+		add_page(out, (entry & ~1ull) + (uint64_t)head.futex_offset, 4);
 		if (live_read(&c->live, entry & ~1ull, &entry, 8) != 8)
 			break;
 	}
 	if (head.pending)
-		hot_page(c, (head.pending & ~1ull) + (uint64_t)head.futex_offset, 4);
+		add_page(out, (head.pending & ~1ull) + (uint64_t)head.futex_offset, 4);
+}
+
+void layout_thread_exit(struct capture *c, int tid, struct ranges *out)
+{
+	uint64_t list = 0, len = 0;
+	const struct thread *th = proc_thread(c->proc, tid);
+	if (th)
+		add_page(out, th->clear_child_tid, 4);
+	if (syscall(SYS_get_robust_list, tid, &list, &len) == 0)
+		robust_words(c, list, out);
+}
+
+uint64_t layout_heap_end(const struct capture *c, uint64_t start)
+{
+	uint64_t end = start;
+	for (size_t i = 0; i < c->proc->nvmas; i++)
+		if (c->proc->vmas[i].kind == VMA_HEAP)
+			end = MAX(end, c->proc->vmas[i].end);
+	return end;
 }
 
 void layout_hot(struct capture *c)
@@ -260,15 +281,16 @@ void layout_hot(struct capture *c)
 		const struct thread *th = &c->proc->threads[i];
 		if (th->regs.len >= sizeof(arch_regs))
 			hot_stack(c, arch->sp((const arch_regs *)(const void *)th->regs.data));
-		hot_page(c, th->rseq.addr, MAX(th->rseq.len, 32u));
-		hot_page(c, th->clear_child_tid, 4);
-		hot_page(c, th->altstack.sp, th->altstack.size);
-		hot_robust_list(c, th);
+		add_page(&c->hot, th->rseq.addr, MAX(th->rseq.len, 32u));
+		add_page(&c->hot, th->clear_child_tid, 4);
+		add_page(&c->hot, th->altstack.sp, th->altstack.size);
+		add_page(&c->hot, th->robust.head, sizeof(uint64_t[3]));
+		robust_words(c, th->robust.head, &c->hot);
 	}
 	for (size_t i = 0; i < c->proc->nvmas; i++) {
 		const struct vma *v = &c->proc->vmas[i];
 		if (v->kind == VMA_STACK || v->growsdown || v->kind == VMA_HUGETLB || v->shared)
-			hot_page(c, v->start, v->end - v->start);
+			add_page(&c->hot, v->start, v->end - v->start);
 	}
 }
 

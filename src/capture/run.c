@@ -12,6 +12,7 @@
  */
 #include "capture/session.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -196,6 +197,17 @@ static int halt_unshared(struct capture *c, struct err *e)
 	return 0;
 }
 
+/* What the engine needs, or with `auto` the next best engine when the process may not have it. */
+static int take_means(struct capture *c, struct err *e)
+{
+	if (c->engine->at_attach(c, e) == 0)
+		return 0;
+	if (strcmp(c->o->engine, "auto") || (e->sys != EPERM && e->sys != ENOSYS && e->sys != EMFILE))
+		return -1;
+	c->engine = &engine_segv;
+	return 0;
+}
+
 /* A first short stop in which the means of the window are put into the process. */
 static int attach_stop(struct capture *c, struct err *e)
 {
@@ -211,6 +223,8 @@ static int attach_stop(struct capture *c, struct err *e)
 	if (open_agent(c, e) < 0)
 		return -1;
 	capture_took(c, "attach.agent", &at);
+	if (c->engine->at_attach && take_means(c, e) < 0)
+		return -1;
 	/* Until here the program could change its mappings unseen; what is armed gets back what this list says. */
 	if (collect_maps(c, e) < 0)
 		return -1;
@@ -407,6 +421,7 @@ static void session_deinit(struct capture *c)
 	ranges_deinit(&c->hot);
 	ranges_deinit(&c->hint);
 	stats_deinit(&c->stats);
+	pthread_mutex_destroy(&c->event_lock);
 	proc_free(c->proc);
 	live_close(&c->live);
 }
@@ -441,6 +456,7 @@ int capture_run(const struct capture_opts *o, struct event_out *events, struct c
 	struct capture c = {.o = o, .ev = events, .res = res, .begin_ns = now_ns(), .proc = proc_new()};
 	*res = (struct capture_result){0};
 	stats_init(&c.stats);
+	mutex_init_inherit(&c.event_lock);
 	undo_init(&c.undo);
 	c.live.pid = -1;
 	c.live.dirfd = c.live.memfd = c.live.pagemapfd = c.live.pidfd = -1;

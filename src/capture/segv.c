@@ -15,8 +15,6 @@
 #include <sys/syscall.h>
 #include "base/clock.h"
 
-/* A copier that gets a processor does at least this, bytes a second; a slower one is starved by the program. */
-#define POLITE_RATE (1ull << 30)
 /* So many events in a row, then copied memory is released again. */
 #define SERVE_MAX 64
 
@@ -290,7 +288,7 @@ static int segv_at_stop(struct capture *c, struct err *e)
 	if (ret < 0)
 		return -1;
 	capture_took(c, "freeze.arm", &at);
-	ranges_copy(&c->cp.todo, &c->stored);
+	copier_set(c, &c->stored);
 	ret = copy_hot(c, e);
 	capture_took(c, "freeze.hot", &at);
 	return ret;
@@ -327,26 +325,12 @@ static void take_copied(struct capture *c, bool *done)
 	ranges_deinit(&copied);
 }
 
-/* Somebody waits: the tracer copies along, a piece at a time so that faults are served meanwhile. */
-static int copy_some(struct capture *c, struct err *e)
-{
-	struct copier *cp = &c->cp;
-	pthread_mutex_lock(&cp->lock);
-	const struct range last = cp->todo.n ? cp->todo.r[cp->todo.n - 1] : (struct range){0, 0};
-	pthread_mutex_unlock(&cp->lock);
-	if (last.start == last.end)
-		return 0;
-	const uint64_t start = last.end - last.start > RELEASE_PIECE ? last.end - RELEASE_PIECE : last.start;
-	return copy_now(c, start, last.end, COPY_BACKGROUND, e);
-}
-
 static int segv_window(struct capture *c, struct err *e)
 {
 	if (layout_reserve(c, e) < 0)
 		return -1;
 	copier_go(c);
-	/* Every write to what is not copied yet costs somebody a fault: on a busy machine being polite has an end. */
-	const uint64_t polite_until = now_ns() + ranges_total(&c->stored) * NS_PER_S / POLITE_RATE;
+	const uint64_t polite_until = copier_patience(c);
 	bool hurried = false;
 	for (bool done = false; !done;) {
 		if (!hurried && (c->finish_now || now_ns() > polite_until)) {

@@ -16,7 +16,6 @@
 
 /* A signal frame with the largest xstate (AMX, 8 KiB) and the red zone fits below sp. */
 #define FRAME_MAX (16u << 10)
-#define ROBUST_MAX 2048
 
 static struct segv_task *note_of(struct task *k)
 {
@@ -176,26 +175,16 @@ static size_t read_tracee(void *ctx, uint64_t addr, void *out, size_t len)
 	return tracee_read(ctx, addr, out, len);
 }
 
-/* A dying thread's robust mutexes get written by the kernel (exit_robust_list). */
+/* Where the kernel writes when the thread ends. */
 static int release_robust(struct capture *c, struct task *k, struct err *e)
 {
-	struct { uint64_t next; int64_t futex_offset; uint64_t pending; } head;
-	uint64_t addr = 0, len = 0;
-	if (syscall(SYS_get_robust_list, k->tid, &addr, &len) < 0 || !addr ||
-		tracee_read(&c->t, addr, &head, sizeof(head)) != sizeof(head))
-		return 0;
-	uint64_t entry = head.next;
-	for (int i = 0; i < ROBUST_MAX && (entry & ~1ull) != addr && entry; i++) {
-		const uint64_t word = (entry & ~1ull) + (uint64_t)head.futex_offset;
-		if (segv_release(c, word, word + 4, COPY_SYSCALL, e) < 0)
-			return -1;
-		if (tracee_read(&c->t, entry & ~1ull, &entry, sizeof(entry)) != sizeof(entry))
-			break;
-	}
-	if (!head.pending)
-		return 0;
-	const uint64_t word = (head.pending & ~1ull) + (uint64_t)head.futex_offset;
-	return segv_release(c, word, word + 4, COPY_SYSCALL, e);
+	struct ranges words = {0};
+	int ret = 0;
+	layout_thread_exit(c, k->tid, &words);
+	for (size_t i = 0; i < words.n && ret == 0; i++)
+		ret = segv_release(c, words.r[i].start, words.r[i].end, COPY_SYSCALL, e);
+	ranges_deinit(&words);
+	return ret;
 }
 
 /* The program changes mappings: what is unsaved there is saved, and the memory is its own again, also for a dead man. */
@@ -213,16 +202,6 @@ static int give_back(struct capture *c, uint64_t start, uint64_t end, struct err
 	return deadman_cut(&c->t, start, end, e);
 }
 
-/* "Heap above this address" (brk) means the mapping that is the heap and nothing behind it. */
-static uint64_t heap_end(const struct capture *c, uint64_t start)
-{
-	uint64_t end = start;
-	for (size_t i = 0; i < c->proc->nvmas; i++)
-		if (c->proc->vmas[i].kind == VMA_HEAP)
-			end = MAX(end, c->proc->vmas[i].end);
-	return end;
-}
-
 static int serve_mappings(struct capture *c, const struct ranges *mm, struct err *e)
 {
 	c->mm_changes++;
@@ -235,7 +214,7 @@ static int serve_mappings(struct capture *c, const struct ranges *mm, struct err
 	for (size_t i = 0; i < mm->n; i++) {
 		uint64_t end = mm->r[i].end;
 		if (end > UINT64_MAX - 2 * PAGE_LEN)
-			end = heap_end(c, mm->r[i].start);
+			end = layout_heap_end(c, mm->r[i].start);
 		if (end > mm->r[i].start && give_back(c, mm->r[i].start, end, e) < 0)
 			return -1;
 	}
@@ -246,14 +225,6 @@ static int serve_mappings(struct capture *c, const struct ranges *mm, struct err
 static bool written_later(int64_t nr, unsigned what)
 {
 	return (what & SYS_THREAD) || nr == SYS_set_tid_address || nr == SYS_rseq || nr == SYS_sigaltstack;
-}
-
-static bool last_thread(const struct capture *c)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < c->t.ntasks; i++)
-		n += !c->t.tasks[i]->is_agent && !c->t.tasks[i]->child && c->t.tasks[i]->stop.kind != STOP_GONE;
-	return n <= 1;
 }
 
 static int serve_call(struct capture *c, struct task *k, int64_t nr, const uint64_t args[6], struct err *e)
@@ -271,7 +242,7 @@ static int serve_call(struct capture *c, struct task *k, int64_t nr, const uint6
 		for (size_t i = 0; i < writes.n; i++)
 			ranges_cut(&c->segv->want, writes.r[i].start & ~(PAGE_LEN - 1),
 				(writes.r[i].end + PAGE_LEN - 1) & ~(PAGE_LEN - 1));
-	if (ret == 0 && nr == SYS_exit && !last_thread(c))
+	if (ret == 0 && nr == SYS_exit && !tracee_last_thread(&c->t, k))
 		ret = release_robust(c, k, e);
 	else if (what & (SYS_FORK | SYS_SHARE | SYS_EXEC | SYS_EXIT | SYS_CLOSE_WINDOW | SYS_UNKNOWN | SYS_ASYNC))
 		held = true;

@@ -29,6 +29,8 @@ struct engine {
 	const char *name;
 	bool keeps_stopped;     /* copies everything inside the stop: fit for --kill and --stop */
 	bool traces;            /* wants the scratch, the agent and every system call traced before the stop */
+	/* The attach stop, scratch and agent are there: takes what only a halted process can give. NULL: nothing. */
+	int (*at_attach)(struct capture *c, struct err *e);
 	/* Process running, everything seized. May arm. NULL: nothing to prepare. */
 	int (*prepare)(struct capture *c, struct err *e);
 	/* All stopped, nothing collected yet: takes our own traces (forced signals, masks) out of the picture. NULL: none. */
@@ -40,7 +42,7 @@ struct engine {
 	/* Process running: until all of c->stored is in the image. NULL: it is already. */
 	int (*window)(struct capture *c, struct err *e);
 };
-extern const struct engine engine_stop, engine_segv;
+extern const struct engine engine_stop, engine_segv, engine_uffd;
 /* The engine of that name for this process ("auto": the best that can do it), or NULL with *e. Warns in c->proc. */
 const struct engine *engine_choose(struct capture *c, const char *name, struct err *e);
 /* All stopped: a child or parent that has the same memory without being a thread (CLONE_VM), and so would meet a
@@ -59,6 +61,7 @@ struct copier {
 	pthread_t thread;
 	bool started;
 	pthread_mutex_t lock;           /* priority-inheriting: the copier runs at the lowest priority */
+	pthread_mutex_t claim;          /* held from taking a range out of todo until its bytes are read (copy_now) */
 	pthread_cond_t room, work;
 	struct ranges todo, copied;
 	struct parcel *first, **last;   /* queue */
@@ -88,6 +91,8 @@ struct capture {
 	bool finish_now;                /* a thread waits for the end of the window: copy the rest at once */
 	unsigned mm_changes;            /* calls seen that change mappings, before T */
 	struct segv *segv;              /* the engine's own */
+	struct uffd *uffd;              /* likewise */
+	pthread_mutex_t event_lock;     /* of ev and stats: the pager tells of its work, too */
 	struct stats stats;             /* of our own events */
 };
 
@@ -118,10 +123,18 @@ int layout_present(struct capture *c, struct vma *v, uint64_t start, uint64_t en
 int layout_hint(struct capture *c, struct err *e);
 /* Pages that the kernel writes without asking: rseq, robust list, clear_child_tid, stacks around sp, alternate stacks. Into c->hot. */
 void layout_hot(struct capture *c);
+/* Where the kernel writes when this thread dies, unasked: clear_child_tid, the robust mutexes that it holds. */
+void layout_thread_exit(struct capture *c, int tid, struct ranges *out);
+/* "Heap above this address" (brk) means the mapping that is the heap and nothing behind it. */
+uint64_t layout_heap_end(const struct capture *c, uint64_t start);
 /* Gives all of c->stored room in the image, joining runs of anonymous memory that are close. */
 int layout_reserve(struct capture *c, struct err *e);
 
 /* ---- copy.c ---- */
+/* A mutex whose holder runs at the priority of whoever waits for it. */
+void mutex_init_inherit(pthread_mutex_t *m);
+/* A thread of ours takes no signal meant for the tracer: SIGCHLD wakes that one only. 0 or an errno. */
+int thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
 int copier_start(struct capture *c, struct err *e);
 void copier_stop(struct capture *c);            /* joins; what is queued is written first unless it failed */
 /* The window gets long: the copier runs like everybody else from now on. */
@@ -130,6 +143,15 @@ void copier_hurry(struct capture *c);
 void copier_go(struct capture *c);
 /* Copies what is not copied yet of [start, end) now, in the calling (tracer's) thread. Must come before the range is released. */
 int copy_now(struct capture *c, uint64_t start, uint64_t end, enum copy_how how, struct err *e);
+/* Somebody waits for the end of the window: copies a piece in the calling thread. */
+int copy_some(struct capture *c, struct err *e);
+/* What is to be copied, before copier_go. */
+void copier_set(struct capture *c, const struct ranges *todo);
+/* Everything from this address up is copied: read, though perhaps not yet written. */
+uint64_t copier_frontier(struct capture *c);
+/* When being polite has had its time: a copier that gets a processor is done by then, a slower one is starved by the
+ * program, to whom every write to what is not copied yet costs a fault. */
+uint64_t copier_patience(const struct capture *c);
 /* Copies [start, end) straight into the image (the stop engine). */
 int copy_through(struct capture *c, struct image_writer *w, uint64_t start, uint64_t end, struct err *e);
 /* Takes what the copier has copied since the last call; true when nothing is left to copy and to write. */

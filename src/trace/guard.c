@@ -303,6 +303,7 @@ static void remove_scratch(struct tracee *t, struct scratch *s, const struct led
 		if (!dead.done || agent || l->nflight)
 			undo_protection(t, k);
 		undo_action(t, k);
+		uffd_undo(t, k, l);
 		if (outside && !t->agent)
 			scratch_close(t, k, &e);
 	}

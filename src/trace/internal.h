@@ -117,8 +117,13 @@ void task_land(struct tracee *t, struct task *k, const struct found *f);
 /* A stop of the agent: true when it is news (STOP_BATCH). */
 bool agent_event(struct tracee *t, struct task *k);
 
+/* ---- uffd.c ---- */
+struct ledger;
+/* For the guardian: closes a userfaultfd that the dead tracer had not closed yet. */
+void uffd_undo(struct tracee *t, struct task *k, const struct ledger *l);
+
 /* ---- guard.c ---- */
-enum { LEDGER_SIGNALS = 64, LEDGER_TASKS = 1024 };
+enum { LEDGER_SIGNALS = 64, LEDGER_TASKS = 1024, LEDGER_UFFDS = 8 };
 /* Shared with the guardian, which reads it when we are dead. */
 struct ledger {
 	struct scratch plan; /* the mapping, noted before it is made; addr 0: none. Only its layout
@@ -126,6 +131,8 @@ struct ledger {
 	int agent;           /* tid, 0: none */
 	unsigned nflight, nheld;
 	uint64_t bare_pc; /* where remote_bare's call is made */
+	bool takes_uffd;  /* a userfaultfd beside those in uffds is ours and not closed yet */
+	int nuffds, uffds[LEDGER_UFFDS];
 	struct {
 		int tid;
 		uint64_t slot;

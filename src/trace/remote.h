@@ -108,6 +108,11 @@ struct sigact deadman_saved(const struct tracee *t);
  * through the agent. */
 int deadman_rearm(struct tracee *t, struct err *e);
 
+/* All stopped: a userfaultfd(2) of the process, made by the agent, with the privilege that the process has; *fd is ours
+ * (O_CLOEXEC, O_NONBLOCK, not yet UFFDIO_API), the process keeps none. EPERM (no CAP_SYS_PTRACE there and
+ * vm.unprivileged_userfaultfd 0) and ENOSYS leave their errno. */
+int remote_userfaultfd(struct tracee *t, int *fd, struct err *e);
+
 /* What only the process itself can tell, process-wide, in one batch (by k, or by the agent when k
  * is NULL): signal actions, itimers, POSIX timers' values (ids in p->timers), limits, dumpable,
  * child subreaper, thp_disable, umask is from /proc. */

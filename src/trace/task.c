@@ -170,3 +170,14 @@ size_t tracee_write(struct tracee *t, uint64_t addr, const void *data, size_t le
 	}
 	return done;
 }
+
+bool tracee_last_thread(const struct tracee *t, const struct task *k)
+{
+	for (size_t i = 0; i < t->ntasks; i++) {
+		const struct task *o = t->tasks[i];
+		if (o != k && !o->is_agent && !o->child && !o->exiting && o->stop.kind != STOP_GONE &&
+			o->stop.kind != STOP_EXITING)
+			return false;
+	}
+	return true;
+}

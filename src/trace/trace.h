@@ -146,6 +146,8 @@ void task_set_regs(struct task *k, const arch_regs *r);
  * resumed next or detached. */
 void task_hold_signal(struct task *k);
 struct task *tracee_task(struct tracee *t, int tid);
+/* All threads of the process but k are on their way out. */
+bool tracee_last_thread(const struct tracee *t, const struct task *k);
 
 /* What only ptrace tells about a stopped thread: regs, fpregs, xstate, signal mask, pending signals
  * with siginfo (PTRACE_PEEKSIGINFO), rseq. The first call also fills p->pending (shared) when

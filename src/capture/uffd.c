@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Engine `uffd`: memory is write-protected from outside, through a userfaultfd of the process that only we hold, before the
+ * stop and while the process runs. A write to it waits in the kernel until the pager (pager.h) lets it pass; so do the
+ * kernel's own writes for a system call. When we die the kernel drops all protection with our descriptor.
+ *
+ * What the stop must still look at is what was written since it was protected, what cannot be protected (mappings of
+ * files), and memory that came since. System calls are traced from the first stop to the end of the window, as only their
+ * entry tells that memory is about to vanish.
+ *
+ *	armed    protected, and what of it was there then is known (scanned)
+ *	scanned  of which it is known what was there, protected or not writable
+ */
+#include "capture/pager.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include "base/clock.h"
+
+/* Holes smaller than this are protected with what is around them; bigger ones are looked at again in the stop. */
+#define DENSE (2ull << 20)
+/* What the stop finds unprotected is copied there and then when it is no more: 0.4 us a page, a fault costs 20. */
+#define COPY_MAX (512ull << 10)
+/* Memory that was opened while the rest was armed is armed again before the stop, at most so often, when it is more than: */
+#define ARM_ROUNDS 3
+#define OPENED_MAX (64 * PAGE_LEN)
+
+struct uffd {
+	struct pager pager;
+	struct ranges armed, scanned;
+	bool unknown;           /* a call may have changed any mapping, before T */
+};
+
+static bool cancelled(const struct capture *c)
+{
+	return c->o->cancel && *c->o->cancel;
+}
+
+/* Write protection of private anonymous memory only; of the rest the stop takes a copy. */
+static bool armable(const struct vma *v)
+{
+	return v->store == STORE_PRIVATE && !v->shared && !v->ino && (v->prot & PROT_WRITE) && v->kind != VMA_HUGETLB &&
+	       v->kind != VMA_VDSO;
+}
+
+static bool readonly(const struct vma *v)
+{
+	return v->store == STORE_PRIVATE && !v->shared && !(v->prot & PROT_WRITE);
+}
+
+/* ---- undo ---- */
+static int undo_uffd(void *ctx, struct err *e)
+{
+	struct capture *c = ctx;
+	struct uffd *u = c->uffd;
+	(void)e;
+	if (!u)
+		return 0;
+	pager_stop(&u->pager);
+	ranges_deinit(&u->armed);
+	ranges_deinit(&u->scanned);
+	free(u);
+	c->uffd = NULL;
+	return 0;
+}
+
+/* ---- before the stop ---- */
+static int uffd_at_attach(struct capture *c, struct err *e)
+{
+	int fd;
+	c->uffd = xcalloc(1, sizeof(*c->uffd));
+	c->uffd->pager.fd = c->uffd->pager.wake = -1;
+	if (undo_push(&c->undo, "close userfaultfd", undo_uffd, c, e) < 0 || remote_userfaultfd(&c->t, &fd, e) < 0)
+		return -1;
+	return pager_start(&c->uffd->pager, c, fd, e);
+}
+
+/* Events of the traced threads are served while we are busy. */
+static int serve_pending(struct capture *c, int timeout_ms, struct err *e)
+{
+	struct task *k;
+	int got = 0;
+	while ((got = tracee_wait(&c->t, timeout_ms, &k, e)) == 1) {
+		if (c->engine->resume(c, k, e) < 0)
+			return -1;
+		timeout_ms = 0;
+	}
+	if (got == 0 && c->t.gone)
+		return err_set(e, EXIT_CAPTURE, "the process has ended");
+	return got < 0 ? -1 : 0;
+}
+
+static int scan(struct capture *c, struct vma *v, uint64_t start, uint64_t end, struct err *e)
+{
+	if (layout_present(c, v, start, end, &c->stored, e) < 0)
+		return -1;
+	ranges_add(&c->uffd->scanned, MAX(v->start, start), MIN(v->end, end));
+	return 0;
+}
+
+/* Where v is populated, holes below DENSE included, in whole DENSE pieces. */
+static void dense_parts(const struct capture *c, const struct vma *v, struct ranges *out)
+{
+	struct ranges in = {0};
+	ranges_clip(&c->hint, v->start, v->end, &in);
+	for (size_t i = 0; i < in.n; i++)
+		ranges_add(out, MAX(v->start, in.r[i].start & ~(DENSE - 1)),
+			MIN(v->end, (in.r[i].end + DENSE - 1) & ~(DENSE - 1)));
+	ranges_deinit(&in);
+}
+
+/* Protects first, then looks: what is there is there as of now, and a later write tells of itself. */
+static int arm_vma(struct capture *c, struct vma *v, struct err *e)
+{
+	struct uffd *u = c->uffd;
+	struct ranges parts = {0};
+	int ret = 0;
+	if (!pager_register(&u->pager, v->start, v->end))
+		return 0;
+	dense_parts(c, v, &parts);
+	for (size_t i = 0; i < parts.n && ret == 0; i++) {
+		for (uint64_t at = parts.r[i].start; at < parts.r[i].end && ret == 0 && !cancelled(c); at += DENSE) {
+			const uint64_t end = MIN(parts.r[i].end, at + DENSE);
+			pager_protect(&u->pager, at, end);
+			/* The program may have unmapped it since the list was read: serve tells, and comes after. */
+			ranges_add(&u->armed, at, end);
+			capture_event(c, EV_ARM, 0, at, end - at, 0, 0);
+			ret = scan(c, v, at, end, e);
+			if (ret == 0)
+				ret = serve_pending(c, 0, e);
+			if (!ranges_has(&u->armed, at))
+				break;
+		}
+	}
+	ranges_deinit(&parts);
+	return ret;
+}
+
+static void protect_all(struct capture *c, const struct ranges *what)
+{
+	for (size_t i = 0; i < what->n; i++)
+		pager_protect(&c->uffd->pager, what->r[i].start, what->r[i].end);
+}
+
+/* What was written while the rest was armed is protected anew, so that little is left for the stop. */
+static int arm_again(struct capture *c, struct err *e)
+{
+	struct uffd *u = c->uffd;
+	struct ranges opened = {0};
+	for (int i = 0; i < ARM_ROUNDS && !c->finish_now; i++) {
+		ranges_clear(&opened);
+		pager_take_opened(&u->pager, false, &opened);
+		const bool few = ranges_total(&opened) <= OPENED_MAX;
+		/* They are there now, whatever they were before. */
+		ranges_add_all(&c->stored, &opened);
+		protect_all(c, &opened);
+		if (serve_pending(c, 0, e) < 0 || few)
+			break;
+	}
+	ranges_deinit(&opened);
+	return 0;
+}
+
+static int uffd_prepare(struct capture *c, struct err *e)
+{
+	for (size_t i = 0; i < c->proc->nvmas && !c->finish_now && !cancelled(c); i++) {
+		struct vma *v = &c->proc->vmas[i];
+		if (readonly(v) ? scan(c, v, v->start, v->end, e) < 0 : armable(v) && arm_vma(c, v, e) < 0)
+			return -1;
+		if (serve_pending(c, 0, e) < 0)
+			return -1;
+	}
+	return arm_again(c, e);
+}
+
+/* ---- the stop ---- */
+/* Memory that came, or was opened, or cannot be protected. Little of it is copied now, much of it is protected now. */
+static int freeze_rest(struct capture *c, struct ranges *open, struct err *e)
+{
+	struct uffd *u = c->uffd;
+	int ret = 0;
+	if (ranges_total(open) > COPY_MAX) {
+		for (size_t i = 0; i < c->proc->nvmas; i++) {
+			const struct vma *v = &c->proc->vmas[i];
+			struct ranges parts = {0};
+			if (!armable(v))
+				continue;
+			ranges_clip(open, v->start, v->end, &parts);
+			if (parts.n && (ranges_covers(&u->pager.registered, v->start, v->end) ||
+					pager_register(&u->pager, v->start, v->end))) {
+				protect_all(c, &parts);
+				ranges_add_all(&u->armed, &parts);
+				ranges_cut_all(open, &parts);
+			}
+			ranges_deinit(&parts);
+		}
+	}
+	/* More than may be buffered goes through to the file right away. */
+	if (ranges_total(open) > c->o->max_buffer / 2) {
+		ret = layout_reserve(c, e);
+		if (ret == 0)
+			copier_go(c);
+	}
+	for (size_t i = 0; i < open->n && ret == 0; i++)
+		ret = copy_now(c, open->r[i].start, open->r[i].end, COPY_STOPPED, e);
+	return ret;
+}
+
+static int uffd_at_stop(struct capture *c, struct err *e)
+{
+	struct uffd *u = c->uffd;
+	struct ranges opened = {0}, open = {0}, known = {0};
+	uint64_t at = now_ns();
+	/* Everything is halted, nobody waits for the pager any more: what it has noted is all. */
+	pager_take_opened(&u->pager, true, &opened);
+	if (u->unknown) {
+		ranges_clear(&u->scanned);
+		ranges_clear(&u->armed);
+	}
+	ranges_cut_all(&u->armed, &opened);
+	ranges_add_all(&c->stored, &opened);
+	for (size_t i = 0; i < u->scanned.n; i++)
+		ranges_clip(&c->stored, u->scanned.r[i].start, u->scanned.r[i].end, &known);
+	ranges_deinit(&c->stored);
+	c->stored = known;
+	if (layout_scan(c, &u->scanned, e) < 0)
+		return -1;
+	capture_took(c, "freeze.scan", &at);
+
+	ranges_copy(&open, &c->stored);
+	ranges_cut_all(&open, &u->armed);
+	for (size_t i = 0; i < c->proc->nvmas; i++)
+		if (readonly(&c->proc->vmas[i]))
+			ranges_cut(&open, c->proc->vmas[i].start, c->proc->vmas[i].end);
+	copier_set(c, &c->stored);
+	const int ret = freeze_rest(c, &open, e);
+	ranges_deinit(&opened);
+	ranges_deinit(&open);
+	capture_took(c, "freeze.copy", &at);
+	return ret;
+}
+
+/* ---- serving ---- */
+/* The program is about to change what is mapped there. */
+static int give_up(struct capture *c, int64_t nr, uint64_t start, uint64_t end, struct err *e)
+{
+	struct uffd *u = c->uffd;
+	struct ranges rest = {0};
+	int ret = 0;
+	start &= ~(PAGE_LEN - 1);
+	end = (end + PAGE_LEN - 1) & ~(PAGE_LEN - 1);
+	ranges_add(&rest, start, end);
+	/* Protection against writing stays what it is when only the permissions change. */
+	if (nr == SYS_mprotect || nr == SYS_pkey_mprotect)
+		ranges_cut_all(&rest, &u->armed);
+	for (size_t i = 0; i < rest.n && ret == 0; i++) {
+		if (c->after_stop) {
+			ret = copy_now(c, rest.r[i].start, rest.r[i].end, COPY_SYSCALL, e);
+		} else {
+			ranges_cut(&u->scanned, rest.r[i].start, rest.r[i].end);
+			ranges_cut(&u->armed, rest.r[i].start, rest.r[i].end);
+			pager_forget(&u->pager, rest.r[i].start, rest.r[i].end);
+		}
+	}
+	ranges_deinit(&rest);
+	return ret;
+}
+
+static size_t read_tracee(void *ctx, uint64_t addr, void *out, size_t len)
+{
+	return tracee_read(ctx, addr, out, len);
+}
+
+static int serve_mappings(struct capture *c, int64_t nr, const struct ranges *mm, struct err *e)
+{
+	/* No range: pages of mapped files may go (truncate, hole punching), private copies of them included. */
+	for (size_t i = 0; mm->n == 0 && c->after_stop && i < c->proc->nvmas; i++) {
+		const struct vma *v = &c->proc->vmas[i];
+		if (v->kind == VMA_FILE && copy_now(c, v->start, v->end, COPY_SYSCALL, e) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < mm->n; i++) {
+		uint64_t end = mm->r[i].end;
+		if (end > UINT64_MAX - 2 * PAGE_LEN)
+			end = layout_heap_end(c, mm->r[i].start);
+		if (end > mm->r[i].start && give_up(c, nr, mm->r[i].start, end, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Held until the window is over: what it is about to do takes memory away as a whole, or past us. */
+static bool ends_window(const struct capture *c, unsigned what)
+{
+	return c->after_stop && (what & (SYS_SHARE | SYS_EXEC | SYS_EXIT | SYS_CLOSE_WINDOW | SYS_UNKNOWN | SYS_ASYNC));
+}
+
+static int serve_entry(struct capture *c, struct task *k, struct err *e)
+{
+	const arch_regs *r = task_regs(k);
+	if (!r)
+		return 0;
+	uint64_t args[6];
+	struct ranges writes = {0}, mm = {0};
+	const int64_t nr = arch->syscall_nr(r);
+	arch->syscall_args(r, args);
+	const unsigned what = arch->syscall_effect(nr, args, read_tracee, &c->t, &writes, &mm);
+	ranges_deinit(&writes);
+	const bool hold = ends_window(c, what) && (nr != SYS_exit || tracee_last_thread(&c->t, k));
+	int ret = 0;
+	if (!hold && (what & SYS_MM))
+		ret = serve_mappings(c, nr, &mm, e);
+	ranges_deinit(&mm);
+	if (!c->after_stop && (what & (SYS_UNKNOWN | SYS_CLOSE_WINDOW)))
+		c->uffd->unknown = true;
+	if (ret < 0)
+		return -1;
+	if (hold) {
+		c->finish_now = true;
+		return 0;
+	}
+	if (c->after_stop)
+		capture_event(c, EV_STALL, k->tid, 0, 0, now_ns() - k->stopped_ns, STALL_SYSCALL);
+	task_run(&c->t, k, RUN_SYSCALL, 0);
+	return 0;
+}
+
+/* A dying thread's writes (clear_child_tid, robust futexes) do not wait for a pager, they fail: the pages are opened
+ * before. The last thread to die takes the memory with it: it waits. */
+static int serve_exit(struct capture *c, struct task *k, struct err *e)
+{
+	struct ranges last_words = {0};
+	int ret = 0;
+	if (c->after_stop && tracee_last_thread(&c->t, k)) {
+		c->finish_now = true;
+		return 0;
+	}
+	layout_thread_exit(c, k->tid, &last_words);
+	for (size_t i = 0; i < last_words.n && ret == 0; i++)
+		ret = pager_open(&c->uffd->pager, last_words.r[i].start, last_words.r[i].end, e);
+	ranges_deinit(&last_words);
+	if (ret == 0)
+		task_run(&c->t, k, RUN_SYSCALL, 0);
+	return ret;
+}
+
+static int uffd_serve(struct capture *c, struct task *k, struct err *e)
+{
+	if (!k->stopped)
+		return 0;
+	if (c->uffd && k->stop.kind == STOP_ENTRY)
+		return serve_entry(c, k, e);
+	if (c->uffd && k->stop.kind == STOP_EXITING && !k->child)
+		return serve_exit(c, k, e);
+	if (k->stop.kind != STOP_GONE && k->stop.kind != STOP_BATCH)
+		task_run(&c->t, k, RUN_SYSCALL, k->stop.kind == STOP_SIGNAL ? k->stop.sig : 0);
+	return 0;
+}
+
+/* ---- the window ---- */
+static int uffd_window(struct capture *c, struct err *e)
+{
+	if (layout_reserve(c, e) < 0)
+		return -1;
+	copier_go(c);
+	const uint64_t polite_until = copier_patience(c);
+	bool hurried = false;
+	for (bool done = false; !done || !pager_done(&c->uffd->pager);) {
+		struct ranges copied = {0};
+		if (!hurried && (c->finish_now || now_ns() > polite_until)) {
+			copier_hurry(c);
+			hurried = true;
+		}
+		if (cancelled(c))
+			return err_set(e, EXIT_CAPTURE, "interrupted");
+		if (image_error(c->w, e) < 0 || (c->finish_now && copy_some(c, e) < 0) ||
+			serve_pending(c, c->finish_now ? 0 : 1, e) < 0)
+			return -1;
+		done = copier_poll(c, &copied);
+		for (size_t i = 0; i < copied.n; i++)
+			capture_event(c, EV_COPY, 0, copied.r[i].start, copied.r[i].end - copied.r[i].start,
+				COPY_BACKGROUND, 0);
+		if (copied.n || done)
+			pager_wake(&c->uffd->pager);
+		ranges_deinit(&copied);
+	}
+	return 0;
+}
+
+const struct engine engine_uffd = {
+	.name = "uffd",
+	.traces = true,
+	.at_attach = uffd_at_attach,
+	.prepare = uffd_prepare,
+	.at_stop = uffd_at_stop,
+	.resume = uffd_serve,
+	.window = uffd_window,
+};
