@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The table of engines, and which of them fits a process. */
-#include "capture/session.h"
+#include "capture/pager.h"
 
 #include <linux/kcmp.h>
 #include <stdio.h>
@@ -46,8 +46,12 @@ int engine_memory_sharer(const struct capture *c)
 const struct engine *engine_choose(struct capture *c, const char *name, struct err *e)
 {
 	const char *writer = async_writer(c->proc);
-	if (!strcmp(name, "auto"))
-		return c->o->after != AFTER_RUN || writer ? &engine_stop : &engine_segv;
+	struct err unsupported;
+	if (!strcmp(name, "auto")) {
+		if (c->o->after != AFTER_RUN || writer)
+			return &engine_stop;
+		return pager_supported(&unsupported) == 0 ? &engine_uffd : &engine_segv;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
 		if (strcmp(engines[i]->name, name))
 			continue;
@@ -56,6 +60,8 @@ const struct engine *engine_choose(struct capture *c, const char *name, struct e
 				name, writer);
 			return NULL;
 		}
+		if (engines[i] == &engine_uffd && pager_supported(e) < 0)
+			return NULL;
 		if (c->o->after != AFTER_RUN && !engines[i]->keeps_stopped) {
 			err_set(e, EXIT_USAGE, "--kill and --stop need --engine stop: the process must not run on after the image");
 			return NULL;

@@ -23,6 +23,8 @@
 /* One hold of the mmap lock: protecting 2 MiB takes 50 us, for reading; giving back holds it for writing. */
 #define PROTECT_PIECE (2ull << 20)
 #define RELEASE_PIECE (256ull << 10)
+/* Giving back a part splits the mapping for a while, and mremap(2) wants it whole: the smaller ones are given back whole. */
+#define RELEASE_WHOLE (4ull << 20)
 #define MESSAGES 16
 
 static uint64_t page_of(uint64_t addr)
@@ -80,10 +82,12 @@ bool pager_register(struct pager *g, uint64_t start, uint64_t end)
 	return true;
 }
 
-void pager_protect(struct pager *g, uint64_t start, uint64_t end)
+bool pager_protect(struct pager *g, uint64_t start, uint64_t end)
 {
+	bool all = true;
 	for (uint64_t at = start; at < end; at += PROTECT_PIECE)
-		protect(g, at, MIN(end, at + PROTECT_PIECE), true);
+		all = protect(g, at, MIN(end, at + PROTECT_PIECE), true) && all;
+	return all;
 }
 
 static void unregister(struct pager *g, uint64_t start, uint64_t end)
@@ -115,6 +119,18 @@ int pager_open(struct pager *g, uint64_t start, uint64_t end, struct err *e)
 	return ret;
 }
 
+void pager_drop(struct pager *g, uint64_t start, uint64_t end)
+{
+	struct ranges parts = {0};
+	pthread_mutex_lock(&g->lock);
+	ranges_clip(&g->registered, start, end, &parts);
+	pthread_mutex_unlock(&g->lock);
+	for (size_t i = 0; i < parts.n; i++)
+		unregister(g, parts.r[i].start, parts.r[i].end);
+	ranges_deinit(&parts);
+	pager_forget(g, start, end);
+}
+
 void pager_forget(struct pager *g, uint64_t start, uint64_t end)
 {
 	pthread_mutex_lock(&g->lock);
@@ -144,16 +160,13 @@ static bool next_release(struct pager *g, struct range *piece)
 	const size_t n = g->registered.n;
 	if (n && g->registered.r[n - 1].end > copied_down_to) {
 		const struct range last = g->registered.r[n - 1];
-		piece->end = last.end;
-		piece->start = MAX(last.start, copied_down_to);
-		/* In whole pieces, so that mappings are not split more often than must be. */
-		const uint64_t cut = (last.end - 1) & ~(RELEASE_PIECE - 1);
-		if (cut >= piece->start)
-			piece->start = cut;
-		else if (piece->start > last.start)
-			piece->start = piece->end;
-		found = piece->start < piece->end;
-		ranges_cut(&g->registered, piece->start, piece->end);
+		const struct vma *v = proc_vma(g->c->proc, last.end - 1);
+		const uint64_t first = v ? MAX(v->start, last.start) : last.start;
+		const bool whole = v && v->end - v->start <= RELEASE_WHOLE;
+		*piece = (struct range){whole ? first : MAX(first, (last.end - 1) & ~(RELEASE_PIECE - 1)), last.end};
+		found = piece->start >= copied_down_to;
+		if (found)
+			ranges_cut(&g->registered, piece->start, piece->end);
 	}
 	pthread_mutex_unlock(&g->lock);
 	return found;

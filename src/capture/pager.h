@@ -34,12 +34,14 @@ int pager_start(struct pager *g, struct capture *c, int fd, struct err *e);
 void pager_stop(struct pager *g);
 /* Registers [start, end) of one mapping; what the kernel cannot register stays out. True: it is registered. */
 bool pager_register(struct pager *g, uint64_t start, uint64_t end);
-/* Write-protects [start, end), registered; a piece at a time. What has vanished meanwhile is passed over. */
-void pager_protect(struct pager *g, uint64_t start, uint64_t end);
+/* Write-protects [start, end), registered; a piece at a time. False: not all of it is there any more. */
+bool pager_protect(struct pager *g, uint64_t start, uint64_t end);
 /* The program must be able to write [start, end) without waiting: copied first when T has passed, else noted as opened. */
 int pager_open(struct pager *g, uint64_t start, uint64_t end, struct err *e);
 /* The program changes what is mapped there: no longer ours. */
 void pager_forget(struct pager *g, uint64_t start, uint64_t end);
+/* Unregisters [start, end), which must be copied when T has passed: for a call that wants the mapping in one piece. */
+void pager_drop(struct pager *g, uint64_t start, uint64_t end);
 /* What was opened since the last call is moved to out. after_stop: from now on pages are copied. */
 void pager_take_opened(struct pager *g, bool after_stop, struct ranges *out);
 /* Something was copied in the background: the pager may give more back. */

@@ -12,7 +12,6 @@
  */
 #include "capture/session.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -65,6 +64,24 @@ int capture_halt(struct capture *c, struct err *e)
 		return 0;
 	const int timeout_ms = c->o->stop_timeout_ms > 0 ? c->o->stop_timeout_ms : ATTACH_TIMEOUT_MS;
 	return tracee_stop_all(&c->t, timeout_ms, NULL, NULL, e);
+}
+
+static void tell_mappings(struct capture *c);
+
+static void tell_engine(struct capture *c)
+{
+	struct event begin = {.t_ns = now_ns(), .type = EV_BEGIN, .a = (uint64_t)c->o->pid};
+	event_name(&begin, c->engine->name);
+	event_put(c->ev, begin);
+	stats_add(&c->stats, &begin);
+	tell_mappings(c);
+}
+
+/* What `auto` has chosen cannot do it after all. */
+static void change_engine(struct capture *c, const struct engine *engine)
+{
+	c->engine = engine;
+	tell_engine(c);
 }
 
 static struct task *any_stopped(struct capture *c)
@@ -193,7 +210,7 @@ static int halt_unshared(struct capture *c, struct err *e)
 	if (strcmp(c->o->engine, "auto"))
 		return err_set(e, EXIT_CAPTURE, "process %d shares its memory: engine %s cannot serve it, use --engine stop",
 			sharer, c->engine->name);
-	c->engine = &engine_stop;
+	change_engine(c, &engine_stop);
 	return 0;
 }
 
@@ -202,9 +219,9 @@ static int take_means(struct capture *c, struct err *e)
 {
 	if (c->engine->at_attach(c, e) == 0)
 		return 0;
-	if (strcmp(c->o->engine, "auto") || (e->sys != EPERM && e->sys != ENOSYS && e->sys != EMFILE))
+	if (strcmp(c->o->engine, "auto") || !c->uffd_refused)
 		return -1;
-	c->engine = &engine_segv;
+	change_engine(c, &engine_segv);
 	return 0;
 }
 
@@ -383,11 +400,7 @@ static int checkpoint(struct capture *c, struct err *e)
 	c->engine = engine_choose(c, c->o->engine, e);
 	if (!c->engine || copier_start(c, e) < 0)
 		return -1;
-	struct event begin = {.t_ns = now_ns(), .type = EV_BEGIN, .a = (uint64_t)c->o->pid};
-	event_name(&begin, c->engine->name);
-	event_put(c->ev, begin);
-	stats_add(&c->stats, &begin);
-	tell_mappings(c);
+	tell_engine(c);
 	raise_priority(true);
 	if (scratch_prepare(&c->t, ranges_room(c->engine), SCRATCH_DATA, e) < 0)
 		return -1;

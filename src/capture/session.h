@@ -92,6 +92,7 @@ struct capture {
 	unsigned mm_changes;            /* calls seen that change mappings, before T */
 	struct segv *segv;              /* the engine's own */
 	struct uffd *uffd;              /* likewise */
+	bool uffd_refused;              /* the process may not have a userfaultfd */
 	pthread_mutex_t event_lock;     /* of ev and stats: the pager tells of its work, too */
 	struct stats stats;             /* of our own events */
 };

@@ -10,9 +10,12 @@
  *
  *	armed    protected, and what of it was there then is known (scanned)
  *	scanned  of which it is known what was there, protected or not writable
+ *	gone     what the program has changed since the mappings were read: nothing is known of it before the stop
+ *	never    where the kernel will write for a thread that dies: such a write fails instead of waiting
  */
 #include "capture/pager.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,7 +32,7 @@
 
 struct uffd {
 	struct pager pager;
-	struct ranges armed, scanned;
+	struct ranges armed, scanned, gone, never;
 	bool unknown;           /* a call may have changed any mapping, before T */
 };
 
@@ -61,6 +64,8 @@ static int undo_uffd(void *ctx, struct err *e)
 	pager_stop(&u->pager);
 	ranges_deinit(&u->armed);
 	ranges_deinit(&u->scanned);
+	ranges_deinit(&u->gone);
+	ranges_deinit(&u->never);
 	free(u);
 	c->uffd = NULL;
 	return 0;
@@ -72,8 +77,15 @@ static int uffd_at_attach(struct capture *c, struct err *e)
 	int fd;
 	c->uffd = xcalloc(1, sizeof(*c->uffd));
 	c->uffd->pager.fd = c->uffd->pager.wake = -1;
-	if (undo_push(&c->undo, "close userfaultfd", undo_uffd, c, e) < 0 || remote_userfaultfd(&c->t, &fd, e) < 0)
+	if (undo_push(&c->undo, "close userfaultfd", undo_uffd, c, e) < 0)
 		return -1;
+	if (remote_userfaultfd(&c->t, &fd, e) < 0) {
+		if (e->sys == EPERM)
+			err_set(e, EXIT_CAPTURE, "process %d may not have a userfaultfd that serves the kernel, too (it has no "
+				"CAP_SYS_PTRACE and vm.unprivileged_userfaultfd is 0): use --engine segv", c->o->pid);
+		c->uffd_refused = true;
+		return -1;
+	}
 	return pager_start(&c->uffd->pager, c, fd, e);
 }
 
@@ -94,6 +106,8 @@ static int serve_pending(struct capture *c, int timeout_ms, struct err *e)
 
 static int scan(struct capture *c, struct vma *v, uint64_t start, uint64_t end, struct err *e)
 {
+	if (ranges_touches(&c->uffd->gone, start, end))
+		return 0;
 	if (layout_present(c, v, start, end, &c->stored, e) < 0)
 		return -1;
 	ranges_add(&c->uffd->scanned, MAX(v->start, start), MIN(v->end, end));
@@ -119,18 +133,23 @@ static int arm_vma(struct capture *c, struct vma *v, struct err *e)
 	int ret = 0;
 	if (!pager_register(&u->pager, v->start, v->end))
 		return 0;
+	for (size_t i = 0; i < u->gone.n; i++)
+		pager_forget(&u->pager, u->gone.r[i].start, u->gone.r[i].end);
 	dense_parts(c, v, &parts);
+	ranges_cut_all(&parts, &u->gone);
+	ranges_cut_all(&parts, &u->never);
 	for (size_t i = 0; i < parts.n && ret == 0; i++) {
 		for (uint64_t at = parts.r[i].start; at < parts.r[i].end && ret == 0 && !cancelled(c); at += DENSE) {
 			const uint64_t end = MIN(parts.r[i].end, at + DENSE);
-			pager_protect(&u->pager, at, end);
-			/* The program may have unmapped it since the list was read: serve tells, and comes after. */
+			if (!pager_protect(&u->pager, at, end))
+				break;
 			ranges_add(&u->armed, at, end);
 			capture_event(c, EV_ARM, 0, at, end - at, 0, 0);
 			ret = scan(c, v, at, end, e);
 			if (ret == 0)
 				ret = serve_pending(c, 0, e);
-			if (!ranges_has(&u->armed, at))
+			/* Changed just now, at least in part: the stop looks at the rest. */
+			if (ranges_touches(&u->gone, at, parts.r[i].end))
 				break;
 		}
 	}
@@ -138,10 +157,12 @@ static int arm_vma(struct capture *c, struct vma *v, struct err *e)
 	return ret;
 }
 
-static void protect_all(struct capture *c, const struct ranges *what)
+static bool protect_all(struct capture *c, const struct ranges *what)
 {
+	bool all = true;
 	for (size_t i = 0; i < what->n; i++)
-		pager_protect(&c->uffd->pager, what->r[i].start, what->r[i].end);
+		all = pager_protect(&c->uffd->pager, what->r[i].start, what->r[i].end) && all;
+	return all;
 }
 
 /* What was written while the rest was armed is protected anew, so that little is left for the stop. */
@@ -152,6 +173,7 @@ static int arm_again(struct capture *c, struct err *e)
 	for (int i = 0; i < ARM_ROUNDS && !c->finish_now; i++) {
 		ranges_clear(&opened);
 		pager_take_opened(&u->pager, false, &opened);
+		ranges_cut_all(&opened, &u->never);
 		const bool few = ranges_total(&opened) <= OPENED_MAX;
 		/* They are there now, whatever they were before. */
 		ranges_add_all(&c->stored, &opened);
@@ -188,9 +210,8 @@ static int freeze_rest(struct capture *c, struct ranges *open, struct err *e)
 			if (!armable(v))
 				continue;
 			ranges_clip(open, v->start, v->end, &parts);
-			if (parts.n && (ranges_covers(&u->pager.registered, v->start, v->end) ||
-					pager_register(&u->pager, v->start, v->end))) {
-				protect_all(c, &parts);
+			ranges_cut_all(&parts, &u->never);
+			if (parts.n && pager_register(&u->pager, v->start, v->end) && protect_all(c, &parts)) {
 				ranges_add_all(&u->armed, &parts);
 				ranges_cut_all(open, &parts);
 			}
@@ -243,6 +264,13 @@ static int uffd_at_stop(struct capture *c, struct err *e)
 }
 
 /* ---- serving ---- */
+/* mremap(2) wants its mapping in one piece, and one that came beside it would have become one with it but for us. */
+static struct range whole_mapping(const struct capture *c, uint64_t start, uint64_t end)
+{
+	const struct vma *before = proc_vma(c->proc, start - PAGE_LEN), *behind = proc_vma(c->proc, end);
+	return (struct range){before ? before->start : start, behind ? behind->end : end};
+}
+
 /* The program is about to change what is mapped there. */
 static int give_up(struct capture *c, int64_t nr, uint64_t start, uint64_t end, struct err *e)
 {
@@ -251,6 +279,11 @@ static int give_up(struct capture *c, int64_t nr, uint64_t start, uint64_t end, 
 	int ret = 0;
 	start &= ~(PAGE_LEN - 1);
 	end = (end + PAGE_LEN - 1) & ~(PAGE_LEN - 1);
+	if (nr == SYS_mremap) {
+		const struct range whole = whole_mapping(c, start, end);
+		start = whole.start;
+		end = whole.end;
+	}
 	ranges_add(&rest, start, end);
 	/* Protection against writing stays what it is when only the permissions change. */
 	if (nr == SYS_mprotect || nr == SYS_pkey_mprotect)
@@ -259,12 +292,16 @@ static int give_up(struct capture *c, int64_t nr, uint64_t start, uint64_t end, 
 		if (c->after_stop) {
 			ret = copy_now(c, rest.r[i].start, rest.r[i].end, COPY_SYSCALL, e);
 		} else {
+			ranges_add(&u->gone, rest.r[i].start, rest.r[i].end);
 			ranges_cut(&u->scanned, rest.r[i].start, rest.r[i].end);
 			ranges_cut(&u->armed, rest.r[i].start, rest.r[i].end);
-			pager_forget(&u->pager, rest.r[i].start, rest.r[i].end);
+			if (nr != SYS_mremap)
+				pager_forget(&u->pager, rest.r[i].start, rest.r[i].end);
 		}
 	}
 	ranges_deinit(&rest);
+	if (ret == 0 && nr == SYS_mremap)
+		pager_drop(&u->pager, start, end);
 	return ret;
 }
 
@@ -291,6 +328,24 @@ static int serve_mappings(struct capture *c, int64_t nr, const struct ranges *mm
 	return 0;
 }
 
+/* A thread names where the kernel is to write when it ends: that page stays open from now on. */
+static int never_protect(struct capture *c, const struct ranges *writes, struct err *e)
+{
+	struct uffd *u = c->uffd;
+	for (size_t i = 0; i < writes->n; i++) {
+		const uint64_t start = writes->r[i].start & ~(PAGE_LEN - 1);
+		const uint64_t end = (writes->r[i].end + PAGE_LEN - 1) & ~(PAGE_LEN - 1);
+		if (pager_open(&u->pager, start, end, e) < 0)
+			return -1;
+		ranges_add(&u->never, start, end);
+		if (!c->after_stop) {
+			ranges_cut(&u->armed, start, end);
+			ranges_cut(&u->scanned, start, end);
+		}
+	}
+	return 0;
+}
+
 /* Held until the window is over: what it is about to do takes memory away as a whole, or past us. */
 static bool ends_window(const struct capture *c, unsigned what)
 {
@@ -307,10 +362,12 @@ static int serve_entry(struct capture *c, struct task *k, struct err *e)
 	const int64_t nr = arch->syscall_nr(r);
 	arch->syscall_args(r, args);
 	const unsigned what = arch->syscall_effect(nr, args, read_tracee, &c->t, &writes, &mm);
-	ranges_deinit(&writes);
 	const bool hold = ends_window(c, what) && (nr != SYS_exit || tracee_last_thread(&c->t, k));
 	int ret = 0;
-	if (!hold && (what & SYS_MM))
+	if ((what & SYS_THREAD) || nr == SYS_set_tid_address)
+		ret = never_protect(c, &writes, e);
+	ranges_deinit(&writes);
+	if (ret == 0 && !hold && (what & SYS_MM))
 		ret = serve_mappings(c, nr, &mm, e);
 	ranges_deinit(&mm);
 	if (!c->after_stop && (what & (SYS_UNKNOWN | SYS_CLOSE_WINDOW)))

@@ -118,7 +118,10 @@ def cases():
         # None of these makes calls that write or change protected memory: between our death and the guardian's work nobody
         # stands in between (README: what it cannot do).
         for name, variant in (('hammer', '2,32'), ('threads', '16'), ('regs', ''), ('wide', ''), ('timers', '')):
-            if engine == 'segv' or name == 'threads':
+            if engine != 'stop' or name == 'threads':
+                yield Case(f'death {engine} {name}', lambda e=engine, n=name, v=variant: killed(e, n, v, 1))
+        for name, variant in (('kwrite', 'misc'), ('mapping', 'all'), ('faults', 'barrier')):
+            if engine == 'uffd':        # the kernel drops its protection with our descriptor
                 yield Case(f'death {engine} {name}', lambda e=engine, n=name, v=variant: killed(e, n, v, 1))
         for name, variant in (('hammer', '2,8'), ('threads', '4'), ('kwrite', 'misc'), ('faults', 'ignored')):
             yield Case(f'fail {engine} {name}', lambda e=engine, n=name, v=variant: failing(e, n, v))
