@@ -31,7 +31,8 @@ enum {
 	SEIZE_MS = 5000,
 	HOME_MS = 3000,
 	STOP_MS = 2000,
-	SETTLE_MS = 20
+	SETTLE_MS = 20,
+	GIVE_MS = 100
 };
 
 /* ---- the ledger: written by the tracer ---- */
@@ -243,7 +244,9 @@ static void give_signals_back(struct tracee *t, const struct ledger *l)
 			held_add(k, &l->held[i].info);
 	}
 	run_all(t);
-	while (tracee_wait(t, SETTLE_MS, &k, &e) == 1)
+	/* Signals of its own may come all the time: ours are delivered first, they need no longer than this. */
+	const uint64_t deadline = deadline_of(GIVE_MS);
+	while (now_ns() < deadline && tracee_wait(t, SETTLE_MS, &k, &e) == 1)
 		if (k->stopped)
 			task_run(t, k, RUN_CONT, wanted_signal(k));
 }
