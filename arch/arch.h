@@ -34,6 +34,15 @@ enum sys_effect {
 	SYS_THREAD = 512,       /* makes a thread */
 };
 
+/* Parts of a process's state, as they are read. */
+enum sys_touch {
+	TOUCH_MAPS = 1,
+	TOUCH_FDS = 2,          /* descriptors, their positions and contents */
+	TOUCH_SIGNALS = 4,      /* actions, timers, alternate stacks */
+	TOUCH_NAMES = 8,        /* threads, credentials, limits, names, directories */
+	TOUCH_ALL = 15,
+};
+
 /* Reads tracee memory: bytes read, 0 when none. */
 typedef size_t (*arch_reader)(void *ctx, uint64_t addr, void *out, size_t len);
 
@@ -77,6 +86,8 @@ struct arch {
 	 * at exit. Structures in memory are read now; another thread may change them before the kernel does. */
 	unsigned (*syscall_effect)(int64_t nr, const uint64_t args[6], arch_reader read, void *ctx,
 		struct ranges *writes, struct ranges *mm);
+	/* What the call may have changed besides memory contents (enum sys_touch). Unknown calls: TOUCH_ALL. */
+	unsigned (*syscall_touches)(int64_t nr);
 	const char *(*syscall_name)(int64_t nr);        /* NULL: unknown */
 	const struct arch_inject *inject;               /* arch/inject.h: for src/trace only */
 };

@@ -157,6 +157,7 @@ static const struct arch x86_64 = {
 	.restart_rule = restart_rule,
 	.repairs_eintr = repairs_eintr,
 	.syscall_effect = x86_64_syscall_effect,
+	.syscall_touches = x86_64_syscall_touches,
 	.syscall_name = x86_64_syscall_name,
 	.inject = &x86_64_inject,
 };

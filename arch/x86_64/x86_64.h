@@ -7,6 +7,7 @@
 #include "arch/inject.h"
 
 /* syscalls.c: see struct arch. */
+unsigned x86_64_syscall_touches(int64_t nr);
 unsigned x86_64_syscall_effect(int64_t nr, const uint64_t args[6], arch_reader read, void *ctx,
 	struct ranges *writes, struct ranges *mm);
 const char *x86_64_syscall_name(int64_t nr);

@@ -100,26 +100,64 @@ static void note_where(struct proc *p)
 	strncpy(p->arch, arch->name, sizeof(p->arch) - 1);
 }
 
+static int read_threads(struct capture *c, struct err *e)
+{
+	if (live_threads(&c->live, c->proc, e) < 0)
+		return -1;
+	if (c->t.agent)
+		forget_thread(c->proc, c->t.agent->tid);
+	return 0;
+}
+
+int collect_running(struct capture *c, struct err *e)
+{
+	if (read_threads(c, e) < 0 || live_identity(&c->live, c->proc, e) < 0 || live_fds(&c->live, c->proc, true, e) < 0 ||
+		live_timers(&c->live, c->proc, e) < 0)
+		return -1;
+	return remote_collect_process(&c->t, NULL, c->proc, e);
+}
+
+/* A stack grows by itself: no call tells of it. */
+static bool stack_moved(struct capture *c)
+{
+	for (size_t i = 0; i < c->proc->nvmas; i++)
+		if (c->proc->vmas[i].growsdown && !live_starts(&c->live, &c->proc->vmas[i]))
+			return true;
+	return false;
+}
+
+/* Others, and time, change some state without a call of the process. */
+static unsigned moves_by_itself(struct capture *c)
+{
+	const struct proc *p = c->proc;
+	unsigned touched = stack_moved(c) ? TOUCH_MAPS : 0;
+	for (size_t i = 0; i < p->nfds && !(touched & TOUCH_FDS); i++)
+		touched |= live_fd_same(&c->live, &p->fds[i]) ? 0 : TOUCH_FDS;
+	for (size_t i = 0; i < ARRAY_LEN(p->itimers); i++)
+		touched |= p->itimers[i].value_us ? TOUCH_SIGNALS : 0;
+	return p->ntimers ? touched | TOUCH_SIGNALS : touched;
+}
+
 int collect_at_stop(struct capture *c, struct err *e)
 {
 	struct proc *p = c->proc;
 	note_where(p);
-	if (collect_maps(c, e) < 0 || live_threads(&c->live, p, e) < 0)
-		return -1;
-	if (c->t.agent)
-		forget_thread(p, c->t.agent->tid);
 	uint64_t at = p->taken_mono_ns;
+	const unsigned again = c->touched | moves_by_itself(c);
+	if ((again & TOUCH_MAPS) && collect_maps(c, e) < 0)
+		return -1;
 	capture_took(c, "collect.maps", &at);
-	if (collect_threads(c, e) < 0)
+	if (((again & TOUCH_NAMES) && read_threads(c, e) < 0) || collect_threads(c, e) < 0)
 		return -1;
 	capture_took(c, "collect.regs", &at);
-	if (live_identity(&c->live, p, e) < 0)
+	if ((again & TOUCH_NAMES) && live_identity(&c->live, p, e) < 0)
 		return -1;
 	capture_took(c, "collect.names", &at);
-	if (live_fds(&c->live, p, true, e) < 0 || live_timers(&c->live, p, e) < 0)
+	if ((again & TOUCH_FDS) && live_fds(&c->live, p, true, e) < 0)
 		return -1;
 	capture_took(c, "collect.fds", &at);
-	if (remote_collect_process(&c->t, collecting_task(c), p, e) < 0 || remote_collect_threads(&c->t, p, e) < 0)
-		return -1;
+	if (again & TOUCH_SIGNALS)
+		return live_timers(&c->live, p, e) < 0 || remote_collect_process(&c->t, collecting_task(c), p, e) < 0 ||
+			remote_collect_threads(&c->t, p, e) < 0 ? -1 : 0;
 	return 0;
 }

@@ -247,8 +247,11 @@ static void queue_range(struct capture *c, uint64_t start, uint64_t len)
 	pthread_mutex_lock(&cp->lock);
 	*cp->last = p;
 	cp->last = &p->next;
-	cp->idle = false;
-	pthread_cond_signal(&cp->work);
+	/* Before T has passed it may not write anyway: waking it would only be in the way of the stop. */
+	if (cp->go) {
+		cp->idle = false;
+		pthread_cond_signal(&cp->work);
+	}
 }
 
 int copy_now(struct capture *c, uint64_t start, uint64_t end, enum copy_how how, struct err *e)

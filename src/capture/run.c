@@ -253,8 +253,11 @@ static int attach_stop(struct capture *c, struct err *e)
 	}
 	if (remote_collect_threads(&c->t, c->proc, &ignored) < 0)
 		*e = ignored;
-	const int ret = resume_all(c, STALL_ATTACH, e);
+	c->touched = c->engine->notes_touched ? 0 : TOUCH_ALL;
+	int ret = resume_all(c, STALL_ATTACH, e);
 	capture_took(c, "attach.collect", &at);
+	if (ret == 0 && c->engine->notes_touched)
+		ret = collect_running(c, e);
 	return ret;
 }
 
@@ -466,7 +469,7 @@ static int run(struct capture *c, struct err *e)
 
 int capture_run(const struct capture_opts *o, struct event_out *events, struct capture_result *res, struct err *e)
 {
-	struct capture c = {.o = o, .ev = events, .res = res, .begin_ns = now_ns(), .proc = proc_new()};
+	struct capture c = {.o = o, .touched = TOUCH_ALL, .ev = events, .res = res, .begin_ns = now_ns(), .proc = proc_new()};
 	*res = (struct capture_result){0};
 	stats_init(&c.stats);
 	mutex_init_inherit(&c.event_lock);

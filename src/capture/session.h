@@ -29,6 +29,7 @@ struct engine {
 	const char *name;
 	bool keeps_stopped;     /* copies everything inside the stop: fit for --kill and --stop */
 	bool traces;            /* wants the scratch, the agent and every system call traced before the stop */
+	bool notes_touched;     /* its resume adds to c->touched: what was read before the stop may serve at T */
 	/* The attach stop, scratch and agent are there: takes what only a halted process can give. NULL: nothing. */
 	int (*at_attach)(struct capture *c, struct err *e);
 	/* Process running, everything seized. May arm. NULL: nothing to prepare. */
@@ -90,6 +91,7 @@ struct capture {
 	bool after_stop;                /* T has passed */
 	bool finish_now;                /* a thread waits for the end of the window: copy the rest at once */
 	unsigned mm_changes;            /* calls seen that change mappings, before T */
+	unsigned touched;               /* enum sys_touch: what must be read at T, whatever was read before */
 	struct segv *segv;              /* the engine's own */
 	struct uffd *uffd;              /* likewise */
 	bool uffd_refused;              /* the process may not have a userfaultfd */
@@ -107,6 +109,9 @@ void capture_took(struct capture *c, const char *what, uint64_t *since);
 /* ---- collect.c ---- */
 /* What can be known before the stop (slow parts: flags of mappings, build-ids, names). */
 int collect_before(struct capture *c, struct err *e);
+/* Process running, its calls traced: reads what will do at T unless a call touches it. c->touched must be 0 since its
+ * mappings and threads were read. */
+int collect_running(struct capture *c, struct err *e);
 /* All stopped: the mappings as they are now replace the list read before, from which they take their flags. */
 int collect_maps(struct capture *c, struct err *e);
 /* All stopped: everything that must be of the instant T. Fills c->proc. */

@@ -16,6 +16,7 @@
 #include "capture/pager.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -165,6 +166,17 @@ static bool protect_all(struct capture *c, const struct ranges *what)
 	return all;
 }
 
+/* Memory that malloc has given us costs a page fault each, the first time: not in the stop. */
+static void warm_up(void)
+{
+	enum { ROOM = 4 << 20 };
+	mallopt(M_MMAP_THRESHOLD, 2 * ROOM);
+	mallopt(M_TRIM_THRESHOLD, 4 * ROOM);
+	void *p = xmalloc(ROOM);
+	memset(p, 1, ROOM);
+	free(p);
+}
+
 /* What was written while the rest was armed is protected anew, so that little is left for the stop. */
 static int arm_again(struct capture *c, struct err *e)
 {
@@ -194,6 +206,7 @@ static int uffd_prepare(struct capture *c, struct err *e)
 		if (serve_pending(c, 0, e) < 0)
 			return -1;
 	}
+	warm_up();
 	return arm_again(c, e);
 }
 
@@ -360,6 +373,7 @@ static int serve_entry(struct capture *c, struct task *k, struct err *e)
 	uint64_t args[6];
 	struct ranges writes = {0}, mm = {0};
 	const int64_t nr = arch->syscall_nr(r);
+	c->touched |= arch->syscall_touches(nr);
 	arch->syscall_args(r, args);
 	const unsigned what = arch->syscall_effect(nr, args, read_tracee, &c->t, &writes, &mm);
 	const bool hold = ends_window(c, what) && (nr != SYS_exit || tracee_last_thread(&c->t, k));
@@ -409,6 +423,9 @@ static int uffd_serve(struct capture *c, struct task *k, struct err *e)
 		return 0;
 	if (c->uffd && k->stop.kind == STOP_ENTRY)
 		return serve_entry(c, k, e);
+	/* A handler may be good for one signal only (SA_RESETHAND). */
+	if (k->stop.kind == STOP_SIGNAL || k->stop.kind == STOP_CLONE || k->stop.kind == STOP_EXITING)
+		c->touched |= k->stop.kind == STOP_SIGNAL ? TOUCH_SIGNALS : TOUCH_ALL;
 	if (c->uffd && k->stop.kind == STOP_EXITING && !k->child)
 		return serve_exit(c, k, e);
 	if (k->stop.kind != STOP_GONE && k->stop.kind != STOP_BATCH)
@@ -449,6 +466,7 @@ static int uffd_window(struct capture *c, struct err *e)
 const struct engine engine_uffd = {
 	.name = "uffd",
 	.traces = true,
+	.notes_touched = true,
 	.at_attach = uffd_at_attach,
 	.prepare = uffd_prepare,
 	.at_stop = uffd_at_stop,

@@ -31,6 +31,11 @@ int live_threads(struct live *l, struct proc *p, struct err *e);
 /* Mappings. smaps: also VmFlags and resident sizes (walks page tables: ~10 ms/GiB). Without it the flags of an
  * unchanged mapping already in p (same start, end, off, ino) are kept. */
 int live_maps(struct live *l, struct proc *p, bool smaps, struct err *e);
+/* Does the mapping v still begin where it did? False also when that cannot be told quickly (before kernel 6.11). */
+bool live_starts(struct live *l, const struct vma *v);
+/* f was read (with content) and the process has made no call that touches it: is it the same still, whatever others did? False
+ * also for kinds where that takes longer than reading them. */
+bool live_fd_same(struct live *l, const struct fdesc *f);
 /* Descriptors with kind, flags, position, own state. content: also pipe contents (tee(2), nothing is consumed),
  * deleted files and memfds into bulk.mem, and which descriptors share an open file description (kcmp). */
 int live_fds(struct live *l, struct proc *p, bool content, struct err *e);

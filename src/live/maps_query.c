@@ -107,3 +107,11 @@ bool maps_query(struct live *l, struct vma **all, size_t *n)
 	*n = 0;
 	return false;
 }
+
+bool live_starts(struct live *l, const struct vma *v)
+{
+	cleanup_fd int fd = openat(l->dirfd, "maps", O_RDONLY | O_CLOEXEC);
+	struct procmap_query_raw q;
+
+	return fd >= 0 && query(fd, v->start, NULL, &q) == 0 && q.start == v->start;
+}

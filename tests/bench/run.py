@@ -135,7 +135,7 @@ def measure(w, run):
 
 
 def contestants():
-    found = {'nothing': by_nothing, 'stop': by_ckptview('stop'), 'segv': by_ckptview('segv')}
+    found = {'nothing': by_nothing, 'stop': by_ckptview('stop'), 'segv': by_ckptview('segv'), 'uffd': by_ckptview('uffd')}
     if shutil.which('gdb'):
         found['gcore'] = by_gcore
     if shutil.which('criu'):
