@@ -106,14 +106,16 @@ int pager_open(struct pager *g, uint64_t start, uint64_t end, struct err *e)
 	pthread_mutex_lock(&g->lock);
 	ranges_clip(&g->registered, start, end, &parts);
 	const bool after = g->after_stop;
-	for (size_t i = 0; i < parts.n && !after; i++)
+	/* Under the lock: who takes what was opened and protects it again must not be overtaken by this. */
+	for (size_t i = 0; i < parts.n && !after; i++) {
 		ranges_add(&g->opened, parts.r[i].start, parts.r[i].end);
+		protect(g, parts.r[i].start, parts.r[i].end, false);
+	}
 	pthread_mutex_unlock(&g->lock);
-	for (size_t i = 0; i < parts.n && ret == 0; i++) {
-		if (after)
-			ret = copy_now(g->c, parts.r[i].start, parts.r[i].end, COPY_FAULT, e);
-		if (ret == 0)
-			protect(g, parts.r[i].start, parts.r[i].end, false);
+	for (size_t i = 0; i < parts.n && after && ret == 0; i++) {
+		ret = copy_now(g->c, parts.r[i].start, parts.r[i].end, COPY_FAULT, e);
+		/* Also when the image has failed: whoever waits must not wait for ever. */
+		protect(g, parts.r[i].start, parts.r[i].end, false);
 	}
 	ranges_deinit(&parts);
 	return ret;
@@ -153,11 +155,9 @@ void pager_take_opened(struct pager *g, bool after_stop, struct ranges *out)
 static bool next_release(struct pager *g, struct range *piece)
 {
 	bool found = false;
-	if (!g->after_stop)
-		return false;
 	const uint64_t copied_down_to = copier_frontier(g->c);
 	pthread_mutex_lock(&g->lock);
-	const size_t n = g->registered.n;
+	const size_t n = g->after_stop ? g->registered.n : 0;
 	if (n && g->registered.r[n - 1].end > copied_down_to) {
 		const struct range last = g->registered.r[n - 1];
 		const struct vma *v = proc_vma(g->c->proc, last.end - 1);
@@ -197,11 +197,15 @@ static void serve(struct pager *g, const struct uffd_msg *m, uint64_t since)
 	if (m->event != UFFD_EVENT_PAGEFAULT)
 		return;
 	const uint64_t addr = page_of(m->arg.pagefault.address);
+	pthread_mutex_lock(&g->lock);
+	const bool ours = ranges_has(&g->registered, addr), after = g->after_stop;
+	pthread_mutex_unlock(&g->lock);
 	/* A failure to copy is sticky and ends the checkpoint (image_error); the program goes on in any case. */
-	pager_open(g, addr, addr + PAGE_LEN, &ignored);
-	/* Not ours any more, or an image that failed: whoever waits must not wait for ever. */
-	protect(g, addr, addr + PAGE_LEN, false);
-	if (g->after_stop)
+	if (ours)
+		pager_open(g, addr, addr + PAGE_LEN, &ignored);
+	else
+		protect(g, addr, addr + PAGE_LEN, false);
+	if (after)
 		capture_event(g->c, EV_STALL, (int)m->arg.pagefault.feat.ptid, addr, 0, now_ns() - since, STALL_FAULT);
 }
 
@@ -243,7 +247,7 @@ int pager_start(struct pager *g, struct capture *c, int fd, struct err *e)
 {
 	const uint64_t wanted = (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_THREAD_ID | FEATURE_WP_UNPOPULATED) & offered();
 	uint64_t has;
-	*g = (struct pager){.c = c, .fd = fd, .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .frontier = UINT64_MAX};
+	*g = (struct pager){.c = c, .fd = fd, .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 	mutex_init_inherit(&g->lock);
 	if (g->wake < 0 || handshake(fd, wanted, &has) < 0)
 		return err_sys(e, EXIT_CAPTURE, "userfaultfd");

@@ -22,8 +22,8 @@ struct pager {
 	bool started;
 	pthread_mutex_t lock;           /* of all below; priority-inheriting */
 	struct ranges registered, opened;
-	bool after_stop, quit;
-	uint64_t frontier;              /* everything from here up is copied and given back */
+	bool after_stop;
+	_Atomic bool quit;
 };
 
 /* Can this kernel do it: 0, or -1 with *e. Whether the process may is found out by remote_userfaultfd. */
