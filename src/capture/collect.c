@@ -109,6 +109,16 @@ static int read_threads(struct capture *c, struct err *e)
 	return 0;
 }
 
+int collect_newborn(struct capture *c, struct err *e)
+{
+	for (size_t i = 0; i < c->t.ntasks; i++) {
+		const struct task *k = c->t.tasks[i];
+		if (!k->is_agent && !k->child && !proc_thread(c->proc, k->tid))
+			return read_threads(c, e);
+	}
+	return 0;
+}
+
 int collect_running(struct capture *c, struct err *e)
 {
 	if (read_threads(c, e) < 0 || live_identity(&c->live, c->proc, e) < 0 || live_fds(&c->live, c->proc, true, e) < 0 ||

@@ -246,6 +246,8 @@ static int attach_stop(struct capture *c, struct err *e)
 	if (collect_maps(c, e) < 0)
 		return -1;
 	struct err ignored;
+	if (collect_newborn(c, e) < 0)
+		return -1;
 	for (size_t i = 0; i < c->t.ntasks; i++) {
 		struct thread *th = proc_thread(c->proc, c->t.tasks[i]->tid);
 		if (th && !c->t.tasks[i]->is_agent && task_collect(c->t.tasks[i], th, c->proc, false, e) < 0)

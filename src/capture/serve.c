@@ -283,6 +283,17 @@ static void note_restart(struct task *k)
 	note_of(k)->restart_nr = arch->syscall_nr(r);
 }
 
+/* Is SIGSEGV blocked in this thread? At a stop that is no fault its mask tells; later, a forced fault has changed it. */
+static void know_mask(struct task *k)
+{
+	struct segv_task *st = note_of(k);
+	uint64_t mask;
+	if (st->mask_known || task_get_mask(k, &mask) < 0)
+		return;
+	st->segv_blocked = mask & 1ull << (SIGSEGV - 1);
+	st->mask_known = true;
+}
+
 int segv_serve(struct capture *c, struct task *k, struct err *e)
 {
 	/* The end of the attach stop: nothing is armed yet, calls are traced from here on. */
@@ -306,10 +317,15 @@ int segv_serve(struct capture *c, struct task *k, struct err *e)
 		note_restart(k);
 		return serve_signal(c, k, e);
 	case STOP_ENTRY:
+		know_mask(k);
 		return serve_entry(c, k, e);
 	case STOP_BATCH:
 		return 0;
+	case STOP_EXIT_SYSCALL:
+		know_mask(k);
+		break;
 	case STOP_TRAP:
+		know_mask(k);
 		note_restart(k);
 		break;
 	default:

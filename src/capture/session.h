@@ -109,6 +109,8 @@ void capture_took(struct capture *c, const char *what, uint64_t *since);
 /* ---- collect.c ---- */
 /* What can be known before the stop (slow parts: flags of mappings, build-ids, names). */
 int collect_before(struct capture *c, struct err *e);
+/* All stopped: threads that came since collect_before are known, too. */
+int collect_newborn(struct capture *c, struct err *e);
 /* Process running, its calls traced: reads what will do at T unless a call touches it. c->touched must be 0 since its
  * mappings and threads were read. */
 int collect_running(struct capture *c, struct err *e);

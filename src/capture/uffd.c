@@ -29,6 +29,7 @@
 #define COPY_MAX (512ull << 10)
 /* Memory that was opened while the rest was armed is armed again before the stop, at most so often, when it is more than: */
 #define ARM_ROUNDS 3
+#define EXIT_TRIES 100
 #define OPENED_MAX (64 * PAGE_LEN)
 
 struct uffd {
@@ -127,6 +128,26 @@ static void dense_parts(const struct capture *c, const struct vma *v, struct ran
 }
 
 /* Protects first, then looks: what is there is there as of now, and a later write tells of itself. */
+static int arm_piece(struct capture *c, struct vma *v, uint64_t start, uint64_t end, struct err *e)
+{
+	struct uffd *u = c->uffd;
+	struct ranges parts = {0};
+	int ret = 0;
+	ranges_add(&parts, start, end);
+	ranges_cut_all(&parts, &u->gone);
+	ranges_cut_all(&parts, &u->never);
+	for (size_t i = 0; i < parts.n && ret == 0; i++) {
+		const struct range r = parts.r[i];
+		if (!pager_protect(&u->pager, r.start, r.end))
+			continue;
+		ranges_add(&u->armed, r.start, r.end);
+		capture_event(c, EV_ARM, 0, r.start, r.end - r.start, 0, 0);
+		ret = scan(c, v, r.start, r.end, e);
+	}
+	ranges_deinit(&parts);
+	return ret < 0 ? -1 : serve_pending(c, 0, e);
+}
+
 static int arm_vma(struct capture *c, struct vma *v, struct err *e)
 {
 	struct uffd *u = c->uffd;
@@ -137,23 +158,9 @@ static int arm_vma(struct capture *c, struct vma *v, struct err *e)
 	for (size_t i = 0; i < u->gone.n; i++)
 		pager_forget(&u->pager, u->gone.r[i].start, u->gone.r[i].end);
 	dense_parts(c, v, &parts);
-	ranges_cut_all(&parts, &u->gone);
-	ranges_cut_all(&parts, &u->never);
-	for (size_t i = 0; i < parts.n && ret == 0; i++) {
-		for (uint64_t at = parts.r[i].start; at < parts.r[i].end && ret == 0 && !cancelled(c); at += DENSE) {
-			const uint64_t end = MIN(parts.r[i].end, at + DENSE);
-			if (!pager_protect(&u->pager, at, end))
-				break;
-			ranges_add(&u->armed, at, end);
-			capture_event(c, EV_ARM, 0, at, end - at, 0, 0);
-			ret = scan(c, v, at, end, e);
-			if (ret == 0)
-				ret = serve_pending(c, 0, e);
-			/* Changed just now, at least in part: the stop looks at the rest. */
-			if (ranges_touches(&u->gone, at, parts.r[i].end))
-				break;
-		}
-	}
+	for (size_t i = 0; i < parts.n; i++)
+		for (uint64_t at = parts.r[i].start; at < parts.r[i].end && ret == 0 && !cancelled(c); at += DENSE)
+			ret = arm_piece(c, v, at, MIN(parts.r[i].end, at + DENSE), e);
 	ranges_deinit(&parts);
 	return ret;
 }
@@ -197,8 +204,20 @@ static int arm_again(struct capture *c, struct err *e)
 	return 0;
 }
 
+static bool any_exiting(const struct capture *c)
+{
+	for (size_t i = 0; i < c->t.ntasks; i++)
+		if (c->t.tasks[i]->exiting)
+			return true;
+	return false;
+}
+
 static int uffd_prepare(struct capture *c, struct err *e)
 {
+	/* Threads that were on their way out when we came write for the last time now; where, we could not ask them. */
+	for (int tries = 0; any_exiting(c) && tries < EXIT_TRIES; tries++)
+		if (serve_pending(c, 1, e) < 0)
+			return -1;
 	for (size_t i = 0; i < c->proc->nvmas && !c->finish_now && !cancelled(c); i++) {
 		struct vma *v = &c->proc->vmas[i];
 		if (readonly(v) ? scan(c, v, v->start, v->end, e) < 0 : armable(v) && arm_vma(c, v, e) < 0)
@@ -403,14 +422,12 @@ static int serve_entry(struct capture *c, struct task *k, struct err *e)
 static int serve_exit(struct capture *c, struct task *k, struct err *e)
 {
 	struct ranges last_words = {0};
-	int ret = 0;
 	if (c->after_stop && tracee_last_thread(&c->t, k)) {
 		c->finish_now = true;
 		return 0;
 	}
 	layout_thread_exit(c, k->tid, &last_words);
-	for (size_t i = 0; i < last_words.n && ret == 0; i++)
-		ret = pager_open(&c->uffd->pager, last_words.r[i].start, last_words.r[i].end, e);
+	const int ret = never_protect(c, &last_words, e);
 	ranges_deinit(&last_words);
 	if (ret == 0)
 		task_run(&c->t, k, RUN_SYSCALL, 0);

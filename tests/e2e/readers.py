@@ -31,7 +31,7 @@ def gdb(engine):
         rc, out, err = tool(*args)
         no_complaint(err)
         assert rc == 0 and out.count('LWP') >= 2, out
-        for want in ('main', 'hold', 'victim_sleep_ms', v.result, 'AT_ENTRY'):
+        for want in ('main', 'hold', 'victim_wait', v.result, 'AT_ENTRY'):
             assert want in out, f'no {want} in what gdb says:\n{out}'
         v.must_pass()
 
