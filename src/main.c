@@ -19,7 +19,7 @@
 
 static const struct command commands[] = {
 	{"save",
-		"-p PID [-o FILE] [--engine auto|stop|segv] [--full] [--kill|--stop]\n"
+		"-p PID [-o FILE] [--engine auto|stop|segv|uffd] [--full] [--kill|--stop]\n"
 		"                     [--max-buffer SIZE] [--timeout MS] [--events FILE]\n"
 		"                     [--json] [-q]",
 		"take a checkpoint; the process goes on running", cmd_save},

@@ -152,6 +152,7 @@ static void show_help(struct app *app)
 		"  window       from the first page protected to the last one released\n"
 		"  engine stop  copies everything while the process stands\n"
 		"  engine segv  protects pages while it runs, copies them beside it\n"
+		"  engine uffd  the same from outside, by userfaultfd: shorter still\n"
 		"In the graph S and full height mark a stop of all, . a stall of one thread.\n");
 	app_push(app, view_text_new("help", buf_steal_str(&b)));
 }

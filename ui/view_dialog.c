@@ -26,6 +26,7 @@ static const char *engine_words(const char *name)
 		{"auto", "the best that works here"},
 		{"stop", "copies everything while the process stands"},
 		{"segv", "stops shortly, copies beside the running process"},
+		{"uffd", "stops shortest; by userfaultfd, where it is allowed"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)

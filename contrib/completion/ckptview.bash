@@ -43,7 +43,7 @@ _ckptview()
 		return
 		;;
 	save:-e | save:--engine)
-		_ckptview_words 'auto stop segv'
+		_ckptview_words 'auto stop segv uffd'
 		return
 		;;
 	:--color | replay:--color)
