@@ -18,7 +18,7 @@ static const short nothing[] = {SYS_futex, SYS_nanosleep, SYS_clock_nanosleep, S
 	SYS_membarrier, SYS_getrandom, SYS_stat, SYS_fstat, SYS_lstat, SYS_newfstatat, SYS_statx, SYS_access, SYS_faccessat,
 	SYS_readlink, SYS_readlinkat, SYS_getcwd, SYS_getrlimit, SYS_getpriority, SYS_sched_getaffinity, SYS_getitimer,
 	NR_FUTEX_WAITV};
-static const short maps[] = {SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_brk, SYS_madvise, SYS_mincore, SYS_msync};
+static const short maps[] = {SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_mincore, SYS_msync};
 static const short fds[] = {SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_preadv, SYS_pwritev,
 	SYS_lseek, SYS_recvfrom, SYS_sendto, SYS_recvmsg, SYS_sendmsg, SYS_open, SYS_openat, SYS_close, SYS_socket, SYS_accept,
 	SYS_accept4, SYS_connect, SYS_shutdown, SYS_dup, SYS_dup2, SYS_dup3, SYS_pipe, SYS_pipe2, SYS_eventfd2,
@@ -37,6 +37,8 @@ unsigned x86_64_syscall_touches(int64_t nr)
 {
 	if (in(nothing, sizeof(nothing) / sizeof(*nothing), nr))
 		return 0;
+	if (nr == SYS_brk)
+		return TOUCH_MAPS | TOUCH_NAMES;
 	if (in(fds, sizeof(fds) / sizeof(*fds), nr))
 		return TOUCH_FDS;
 	return in(maps, sizeof(maps) / sizeof(*maps), nr) ? TOUCH_MAPS : TOUCH_ALL;

@@ -282,7 +282,26 @@ END_TEST
 int main(void)
 {
 	TCase *tc = tcase_create("table");
-	Suite *s = suite_create("syscalls");
+	START_TEST(a_call_touches_what_it_may_change)
+{
+	ck_assert_uint_eq(arch->syscall_touches(SYS_futex), 0);
+	ck_assert_uint_eq(arch->syscall_touches(SYS_read), TOUCH_FDS);
+	ck_assert_uint_eq(arch->syscall_touches(SYS_mprotect), TOUCH_MAPS);
+	/* The program break is known with the names (/proc/PID/stat). */
+	ck_assert_uint_eq(arch->syscall_touches(SYS_brk), TOUCH_MAPS | TOUCH_NAMES);
+}
+END_TEST
+
+START_TEST(calls_that_are_not_known_touch_everything)
+{
+	static const int64_t nrs[] = {SYS_rt_sigaction, SYS_setitimer, SYS_clone, SYS_prctl, SYS_chdir, SYS_ioctl, 9999, -1};
+
+	for (size_t i = 0; i < ARRAY_LEN(nrs); i++)
+		ck_assert_uint_eq(arch->syscall_touches(nrs[i]), TOUCH_ALL);
+}
+END_TEST
+
+Suite *s = suite_create("syscalls");
 
 	tcase_add_test(tc, every_number_of_the_headers_has_its_row);
 	tcase_add_test(tc, numbers_without_a_row_are_unknown);
@@ -298,6 +317,8 @@ int main(void)
 	tcase_add_test(tc, lengths_in_memory_are_bounded);
 	tcase_add_test(tc, unreadable_structures_write_nothing);
 	tcase_add_test(tc, endless_messages_are_not_followed);
+	tcase_add_test(tc, a_call_touches_what_it_may_change);
+	tcase_add_test(tc, calls_that_are_not_known_touch_everything);
 	suite_add_tcase(s, tc);
 
 	SRunner *sr = srunner_create(s);
