@@ -170,8 +170,8 @@ static int resume_all(struct capture *c, enum stall_why why, struct err *e)
 	return ret;
 }
 
-/* What serves faults and stops runs before everything else; children (the guardian) do not inherit it. */
-static void raise_priority(bool up)
+/* Children (the guardian) do not inherit it. */
+void capture_priority(bool up)
 {
 	struct sched_param sp = {.sched_priority = up ? 1 : 0};
 	if (sched_setscheduler(0, (up ? SCHED_RR : SCHED_OTHER) | SCHED_RESET_ON_FORK, &sp) < 0)
@@ -406,7 +406,7 @@ static int checkpoint(struct capture *c, struct err *e)
 	if (!c->engine || copier_start(c, e) < 0)
 		return -1;
 	tell_engine(c);
-	raise_priority(true);
+	capture_priority(true);
 	if (scratch_prepare(&c->t, ranges_room(c->engine), SCRATCH_DATA, e) < 0)
 		return -1;
 	if (c->engine->traces && layout_hint(c, e) < 0)
@@ -458,7 +458,7 @@ static int run(struct capture *c, struct err *e)
 		ret = -1;
 	}
 	capture_took(c, "undo", &at);
-	raise_priority(false);
+	capture_priority(false);
 	if (c->engine)
 		capture_event(c, EV_WINDOW_END, 0, 0, 0, now_ns() - c->arm_ns, 0);
 	copier_stop(c);

@@ -103,6 +103,9 @@ struct capture {
 /* Stops every thread that runs; what the undos need. Harmless to ask for again, and when the process is dead. */
 int capture_halt(struct capture *c, struct err *e);
 
+/* What serves faults and stops runs before everything else; what only computes for a while must not. */
+void capture_priority(bool up);
+
 /* Tells how long a part of the work took since *since (EV_RESULT), and starts the next part. */
 void capture_took(struct capture *c, const char *what, uint64_t *since);
 

@@ -212,12 +212,8 @@ static bool any_exiting(const struct capture *c)
 	return false;
 }
 
-static int uffd_prepare(struct capture *c, struct err *e)
+static int arm_all(struct capture *c, struct err *e)
 {
-	/* Threads that were on their way out when we came write for the last time now; where, we could not ask them. */
-	for (int tries = 0; any_exiting(c) && tries < EXIT_TRIES; tries++)
-		if (serve_pending(c, 1, e) < 0)
-			return -1;
 	for (size_t i = 0; i < c->proc->nvmas && !c->finish_now && !cancelled(c); i++) {
 		struct vma *v = &c->proc->vmas[i];
 		if (readonly(v) ? scan(c, v, v->start, v->end, e) < 0 : armable(v) && arm_vma(c, v, e) < 0)
@@ -225,8 +221,21 @@ static int uffd_prepare(struct capture *c, struct err *e)
 		if (serve_pending(c, 0, e) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+static int uffd_prepare(struct capture *c, struct err *e)
+{
+	/* Threads that were on their way out when we came write for the last time now; where, we could not ask them. */
+	for (int tries = 0; any_exiting(c) && tries < EXIT_TRIES; tries++)
+		if (serve_pending(c, 1, e) < 0)
+			return -1;
+	/* Arming takes 30 ms a GiB: a processor is not taken from anybody for so long. The pager keeps its priority. */
+	capture_priority(false);
+	const int ret = arm_all(c, e);
 	warm_up();
-	return arm_again(c, e);
+	capture_priority(true);
+	return ret < 0 ? -1 : arm_again(c, e);
 }
 
 /* ---- the stop ---- */

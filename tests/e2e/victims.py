@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every victim under every engine: saved and left running (nothing may differ), and saved, killed and restored."""
 
+import json
 import os
 import signal
 import time
@@ -162,7 +163,17 @@ def twice(engine):
         v.must_pass()
 
 
+def automatic(name, variant, want):
+    """`auto` takes the engine that stops shortest among those that the process may have, and says which."""
+    with Victim(name, variant) as v:
+        out, _ = expect(0, 'save', '--json', '-p', v.pid, '-o', v.image)
+        assert json.loads(out)['engine'] == want, out
+        v.must_pass()
+
+
 def cases():
+    yield Case('life auto root', lambda: automatic('threads', '4', 'uffd'))
+    yield Case('life auto nobody', lambda: automatic('attrs', 'nobody', 'segv'))
     for engine in ENGINES:
         for name, variants in TABLE.items():
             for variant in variants:

@@ -279,10 +279,7 @@ START_TEST(endless_messages_are_not_followed)
 }
 END_TEST
 
-int main(void)
-{
-	TCase *tc = tcase_create("table");
-	START_TEST(a_call_touches_what_it_may_change)
+START_TEST(a_call_touches_what_it_may_change)
 {
 	ck_assert_uint_eq(arch->syscall_touches(SYS_futex), 0);
 	ck_assert_uint_eq(arch->syscall_touches(SYS_read), TOUCH_FDS);
@@ -301,7 +298,10 @@ START_TEST(calls_that_are_not_known_touch_everything)
 }
 END_TEST
 
-Suite *s = suite_create("syscalls");
+int main(void)
+{
+	TCase *tc = tcase_create("table");
+	Suite *s = suite_create("syscalls");
 
 	tcase_add_test(tc, every_number_of_the_headers_has_its_row);
 	tcase_add_test(tc, numbers_without_a_row_are_unknown);
