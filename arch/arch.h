@@ -38,8 +38,8 @@ enum sys_effect {
 enum sys_touch {
 	TOUCH_MAPS = 1,
 	TOUCH_FDS = 2,          /* descriptors, their positions and contents */
-	TOUCH_SIGNALS = 4,      /* actions, timers, alternate stacks */
-	TOUCH_NAMES = 8,        /* threads, credentials, limits, names, directories, where the program break is */
+	TOUCH_SIGNALS = 4,      /* what only injected calls tell: actions, timers, alternate stacks, the program break */
+	TOUCH_NAMES = 8,        /* threads, credentials, limits, names, directories */
 	TOUCH_ALL = 15,
 };
 

@@ -38,7 +38,7 @@ unsigned x86_64_syscall_touches(int64_t nr)
 	if (in(nothing, sizeof(nothing) / sizeof(*nothing), nr))
 		return 0;
 	if (nr == SYS_brk)
-		return TOUCH_MAPS | TOUCH_NAMES;
+		return TOUCH_MAPS | TOUCH_SIGNALS;
 	if (in(fds, sizeof(fds) / sizeof(*fds), nr))
 		return TOUCH_FDS;
 	return in(maps, sizeof(maps) / sizeof(*maps), nr) ? TOUCH_MAPS : TOUCH_ALL;
