@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include "base/clock.h"
 
+#define ALTSTACK_AUTODISARM (1u << 31) /* SS_AUTODISARM, kernel 4.7 */
+
 int collect_before(struct capture *c, struct err *e)
 {
 	if (live_identity(&c->live, c->proc, e) < 0 || live_threads(&c->live, c->proc, e) < 0 ||
@@ -143,6 +145,9 @@ static unsigned moves_by_itself(struct capture *c)
 	unsigned touched = stack_moved(c) ? TOUCH_MAPS : 0;
 	for (size_t i = 0; i < p->nfds && !(touched & TOUCH_FDS); i++)
 		touched |= live_fd_same(&c->live, &p->fds[i]) ? 0 : TOUCH_FDS;
+	/* The kernel takes such a stack away when a handler begins. */
+	for (size_t i = 0; i < p->nthreads; i++)
+		touched |= p->threads[i].altstack.flags & ALTSTACK_AUTODISARM ? TOUCH_SIGNALS : 0;
 	for (size_t i = 0; i < ARRAY_LEN(p->itimers); i++)
 		touched |= p->itimers[i].value_us ? TOUCH_SIGNALS : 0;
 	return p->ntimers ? touched | TOUCH_SIGNALS : touched;
