@@ -57,6 +57,7 @@ size_t segv_calls(struct capture *c, uint64_t *at, uint64_t end, bool arm, uint6
 void segv_note_call(struct capture *c, const struct remote_call *call, bool arm)
 {
 	const uint64_t start = call->args[0], end = start + call->args[1];
+	c->segv->changes++;
 	if (arm) {
 		ranges_add(&c->armed, start, end);
 		ranges_add(&c->segv->ours, start, end);

@@ -28,12 +28,14 @@ struct segv {
 	struct ranges unreleased;       /* copied in the background, not yet writable */
 	uint64_t granule;               /* how much one fault releases, a power of two */
 	bool handler;                   /* the dead-man's handler stands */
+	uint64_t changes;               /* protections that we have changed */
 };
 
 /* What serve.c notes about a task, in task.user. */
 struct segv_task {
 	int64_t restart_nr;             /* the call behind restart_syscall, -1: none */
-	uint64_t last_fault;            /* address of the last fault that was not ours to serve */
+	uint64_t last_fault;            /* address of the last fault on memory that was open already */
+	uint64_t last_changes;          /* segv.changes then */
 	bool mask_known, segv_blocked;
 	bool held;                      /* waits for the end of the window */
 	struct ranges in_flight;        /* what the kernel may write until its next stop: must not be armed meanwhile */

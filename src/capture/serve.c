@@ -99,13 +99,15 @@ static int serve_fault(struct capture *c, struct task *k, struct err *e)
 	struct segv_task *st = note_of(k);
 	const uint64_t addr = (uint64_t)(uintptr_t)k->stop.info.si_addr;
 	if (!ranges_has(&c->armed, addr)) {
-		/* Released while the fault was on its way: once more. Twice at one place, it is the program's own. */
-		if (st->last_fault == addr) {
+		/* Released while the fault was on its way: once more. Twice at one place although nothing was armed or
+		 * released in between, it is the program's own. */
+		if (st->last_fault == addr && st->last_changes == c->segv->changes) {
 			ranges_cut(&c->segv->ours, addr & ~(PAGE_LEN - 1), (addr & ~(PAGE_LEN - 1)) + PAGE_LEN);
 			hold(c, k);
 			return 0;
 		}
 		st->last_fault = addr;
+		st->last_changes = c->segv->changes;
 	} else {
 		st->last_fault = 0;
 	}

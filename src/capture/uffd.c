@@ -142,10 +142,13 @@ static int arm_vma(struct capture *c, struct vma *v, struct err *e)
 	struct uffd *u = c->uffd;
 	struct ranges parts = {0};
 	int ret = 0;
-	if (!pager_register(&u->pager, v->start, v->end))
-		return 0;
-	for (size_t i = 0; i < u->gone.n; i++)
-		pager_forget(&u->pager, u->gone.r[i].start, u->gone.r[i].end);
+	/* What is there now where the program has changed something may be about to be moved, which it can be as a whole only: a
+	 * call served is not made yet. */
+	ranges_add(&parts, v->start, v->end);
+	ranges_cut_all(&parts, &u->gone);
+	for (size_t i = 0; i < parts.n; i++)
+		pager_register(&u->pager, parts.r[i].start, parts.r[i].end);
+	ranges_clear(&parts);
 	dense_parts(c, v, &parts);
 	for (size_t i = 0; i < parts.n; i++)
 		for (uint64_t at = parts.r[i].start; at < parts.r[i].end && ret == 0 && !cancelled(c); at += DENSE)

@@ -86,14 +86,18 @@ static int seize_task(struct tracee *t, int tid, int options, struct err *e)
 	return 1;
 }
 
-int seize_strangers(struct tracee *t, struct err *e)
+int seize_strangers(struct tracee *t, size_t *left, struct err *e)
 {
 	int *tids = NULL;
 	const int n = list_strangers(t, &tids);
 	int added = 0;
+	if (left)
+		*left = 0;
 	for (int i = 0; i < n && added >= 0; i++) {
 		const int r = seize_task(t, tids[i], OPTIONS, e);
 		added = r < 0 ? -1 : added + r;
+		if (left && r == 0)
+			++*left;
 	}
 	free(tids);
 	return added;
@@ -105,7 +109,7 @@ static int seize_all(struct tracee *t, struct err *e)
 {
 	int quiet = 0;
 	for (int round = 0; quiet < 2; round++) {
-		const int added = seize_strangers(t, e);
+		const int added = seize_strangers(t, NULL, e);
 		if (added < 0)
 			return -1;
 		quiet = added ? 0 : quiet + 1;

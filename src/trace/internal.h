@@ -43,12 +43,15 @@ bool traced_by_us(int tid);
  * they are gone. */
 bool is_zombie_leader(struct tracee *t, const struct task *k);
 /* tids in /proc/PID/task that are not among t->tasks; returns their number, -1 when the process is
- * gone. */
+ * gone. The list ends early when the thread it stands at exits meanwhile. */
 int list_strangers(struct tracee *t, int **tids);
+/* Are t->tasks, and so many more that have left, all threads there are? The kernel counts them: the links of
+ * /proc/PID/task (proc_task_getattr, fs/proc/base.c). True as well when it does not tell. */
+bool all_known(struct tracee *t, size_t left);
 
 /* ---- attach.c ---- */
-/* Seizes threads that are not among t->tasks. Their number, -1 with e. */
-int seize_strangers(struct tracee *t, struct err *e);
+/* Seizes threads that are not among t->tasks. Their number, -1 with e. *left (NULL: not wanted): those of them that are dead. */
+int seize_strangers(struct tracee *t, size_t *left, struct err *e);
 
 /* ---- run.c ---- */
 /* Writes registers that task_set_regs has marked. */

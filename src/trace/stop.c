@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Halting a whole process, in bounded time. */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,23 @@ static size_t sweep(struct tracee *t, const struct server *sv)
 	return news;
 }
 
+/* All that we know are stopped: seizes who else is there. Their number, -1 with e. One that we overlooked would fault on what
+ * we protect, and nobody would serve it. */
+static int stop_strangers(struct tracee *t, uint64_t deadline, struct err *e)
+{
+	for (;;) {
+		size_t left = 0;
+		if (all_known(t, 0))
+			return 0;
+		const int added = seize_strangers(t, &left, e);
+		if (added || all_known(t, left))
+			return added;
+		if (now_ns() >= deadline)
+			return err_set(e, EXIT_UNTRACEABLE, "process %d: a thread cannot be found", t->pid);
+		sched_yield();
+	}
+}
+
 int tracee_stop_all(struct tracee *t, int timeout_ms, bool (*serve)(void *ctx, struct task *k),
 	void *ctx, struct err *e)
 {
@@ -125,7 +143,7 @@ int tracee_stop_all(struct tracee *t, int timeout_ms, bool (*serve)(void *ctx, s
 		interrupt_all(t);
 		struct task *k = find_running(t);
 		if (!k) {
-			const int added = seize_strangers(t, e);
+			const int added = stop_strangers(t, deadline, e);
 			if (added > 0)
 				continue;
 			if (added < 0)

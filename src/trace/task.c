@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/buf.h"
 #include "trace/internal.h"
@@ -143,6 +144,19 @@ int list_strangers(struct tracee *t, int **tids)
 	}
 	closedir(d);
 	return n;
+}
+
+bool all_known(struct tracee *t, size_t left)
+{
+	char path[64];
+	struct stat st;
+	size_t known = left;
+	snprintf(path, sizeof(path), "/proc/%d/task", t->pid);
+	if (stat(path, &st) || st.st_nlink < 3)
+		return true;
+	for (size_t i = 0; i < t->ntasks; i++)
+		known += !t->tasks[i]->child;
+	return st.st_nlink - 2 <= known;
 }
 
 size_t tracee_read(struct tracee *t, uint64_t addr, void *out, size_t len)

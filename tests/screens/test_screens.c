@@ -185,6 +185,7 @@ START_TEST(pictures_stand_side_by_side_at_120x40)
 {
 	replay_to_end(40, 120, NULL);
 	must_show("STOPPED TIME");
+	must_show("STALLS");
 	ck_assert_int_eq(terminal_find(&t, "STOPPED TIME"), terminal_find(&t, "STALLS"));
 }
 END_TEST

@@ -207,12 +207,25 @@ static void check_untouched(int pid, int lines, bool caught, int round)
 	ck_assert_msg(board->loops > loops, "kill %d: the process stands still", round);
 }
 
+/* The mappings of the process when all its threads run and have had what they need (a sanitizer maps late). */
+static int settled_lines(int pid)
+{
+	int lines = 0, calm = 0;
+	for (int i = 0; i < 1000 && calm < 10; i++) {
+		const int now = count_lines(pid, "maps", "-");
+		const bool runs = board->loops > 2 && count_lines(pid, "status", "Threads:\t4\n") == 1;
+		calm = runs && now == lines ? calm + 1 : 0;
+		lines = now;
+		usleep(10000);
+	}
+	return lines;
+}
+
 START_TEST(killed_at_any_instant)
 {
 	prctl(PR_SET_CHILD_SUBREAPER, 1);       /* so that the guardian is ours to wait for */
 	const int pid = victim_start(busy_process);
-	usleep(20000);
-	const int lines = count_lines(pid, "maps", "-");
+	const int lines = settled_lines(pid);
 	const bool caught = catches(pid, SIGSEGV);      /* a sanitizer may */
 	int sent = 0;
 	const char *kills = getenv("KILLS");
