@@ -18,7 +18,7 @@ CHANGES = {
 # Victims, and their variants; then those that make no sense after a kill: their children and peers are gone.
 TABLE = {
     'regs': [''], 'threads': ['1', '16', '100'], 'rseq': [''], 'robust': [''], 'altstack': ['', 'inside'],
-    'faults': ['barrier', 'jump', 'blocked', 'ignored'], 'hammer': ['1,16', '4,64'],
+    'faults': ['barrier', 'jump', 'blocked', 'contended', 'ignored'], 'hammer': ['1,16', '4,64'],
     'kwrite': ['pipe', 'file', 'time', 'misc', 'sock', 'wait'],
     'mapping': ['mmap', 'mremap', 'brk', 'dontneed', 'free', 'mprotect', 'fixed', 'grow', 'file', 'all'],
     'forks': ['fork', 'vfork', 'spawn', 'share', 'threads', 'children'],

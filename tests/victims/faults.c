@@ -4,6 +4,7 @@
  *	barrier   pages are protected and a handler opens them, as virtual machines do, all through the window
  *	jump      null pointers are caught with siglongjmp
  *	blocked   SIGSEGV is blocked while pages are written; it must stay blocked
+ *	contended threads count in the same words, so that they meet at the same page, before the stop and after
  *	ignored   SIGSEGV is ignored while pages are written; it must stay ignored
  */
 #include <pthread.h>
@@ -83,6 +84,37 @@ static void write_pages(void)
 	}
 }
 
+enum { THREADS = 4, WORDS = 4 };
+static uint64_t added[THREADS];
+
+static void *count_on(void *arg)
+{
+	uint64_t *mine = arg;
+	for (; !stop; ++*mine)
+		__atomic_add_fetch((uint64_t *)(mem + *mine % WORDS * 32 * PAGE), 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void contend(void)
+{
+	pthread_t t[THREADS];
+	uint64_t in_memory = 0, in_all = 0;
+	memset(mem, 0, PAGES * PAGE);
+	for (int i = 0; i < THREADS; i++)
+		victim_check(!pthread_create(&t[i], NULL, count_on, &added[i]));
+	while (!victim_told())
+		victim_sleep_ms(1);
+	stop = true;
+	for (int i = 0; i < THREADS; i++) {
+		victim_check(!pthread_join(t[i], NULL));
+		in_all += added[i];
+	}
+	for (int i = 0; i < WORDS; i++)
+		in_memory += *(uint64_t *)(mem + i * 32 * PAGE);
+	if (in_memory != in_all)
+		victim_fail("counted %lu, not %lu", in_memory, in_all);
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction sa = {.sa_flags = SA_SIGINFO}, now;
@@ -100,6 +132,8 @@ int main(int argc, char **argv)
 	} else if (victim_is("blocked")) {
 		sa.sa_sigaction = open_page;
 		victim_check(!sigprocmask(SIG_BLOCK, &set, NULL));
+	} else if (victim_is("contended")) {
+		sa.sa_handler = SIG_DFL;
 	} else {
 		sa.sa_handler = SIG_IGN;
 		sa.sa_flags = SA_RESTART;
@@ -111,6 +145,8 @@ int main(int argc, char **argv)
 		barrier();
 	else if (victim_is("jump"))
 		jumps();
+	else if (victim_is("contended"))
+		contend();
 	else
 		write_pages();
 	victim_check(!sigaction(SIGSEGV, NULL, &now));
