@@ -129,6 +129,26 @@ int collect_running(struct capture *c, struct err *e)
 	return remote_collect_process(&c->t, NULL, c->proc, e);
 }
 
+void collect_note(struct capture *c, struct task *k)
+{
+	const arch_regs *r;
+	switch (k->stop.kind) {
+	case STOP_ENTRY:
+		r = task_regs(k);
+		c->touched |= r ? arch->syscall_touches(arch->syscall_nr(r)) : TOUCH_ALL;
+		break;
+	case STOP_SIGNAL:       /* a handler may be good for one signal only (SA_RESETHAND) */
+		c->touched |= TOUCH_SIGNALS;
+		break;
+	case STOP_CLONE:
+	case STOP_EXITING:
+		c->touched |= TOUCH_ALL;
+		break;
+	default:
+		break;
+	}
+}
+
 /* A stack grows by itself: no call tells of it. */
 static bool stack_moved(struct capture *c)
 {

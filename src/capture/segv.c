@@ -15,6 +15,9 @@
 #include <sys/syscall.h>
 #include "base/clock.h"
 
+/* Memory that was opened while the rest was armed is armed again before the stop, at most so often, when it is more than: */
+#define ARM_ROUNDS 4
+#define OPENED_FEW (16 * EARLY_GRANULE)
 /* So many events in a row, then copied memory is released again. */
 #define SERVE_MAX 64
 
@@ -171,6 +174,27 @@ static int scan_readonly(struct capture *c, struct err *e)
 	return 0;
 }
 
+/* What was opened while the rest was armed is armed anew, so that little of it is left for the stop. */
+static int arm_again(struct capture *c, struct err *e)
+{
+	struct segv *s = c->segv;
+	int ret = 0;
+	for (int round = 0; round < ARM_ROUNDS && ranges_total(&s->reopened) > OPENED_FEW && ret == 0; round++) {
+		struct ranges again = {0}, opened = s->reopened;
+		s->reopened = (struct ranges){0};
+		/* Which of these pages are there now is asked when they are armed, or else at the stop. */
+		ranges_cut_all(&s->scanned, &opened);
+		for (size_t i = 0; i < s->want.n; i++)
+			ranges_clip(&opened, s->want.r[i].start, s->want.r[i].end, &again);
+		for (size_t i = 0; i < again.n && ret == 0; i++)
+			for (uint64_t at = again.r[i].start; at < again.r[i].end && ret == 0 && !c->finish_now;)
+				ret = arm_chunk(c, &at, again.r[i].end, e) < 0 ? -1 : serve_pending(c, 0, e);
+		ranges_deinit(&again);
+		ranges_deinit(&opened);
+	}
+	return ret;
+}
+
 static int segv_prepare(struct capture *c, struct err *e)
 {
 	c->segv = xcalloc(1, sizeof(*c->segv));
@@ -193,7 +217,7 @@ static int segv_prepare(struct capture *c, struct err *e)
 		if (arm_chunk(c, &at, r.end, e) < 0 || serve_pending(c, 0, e) < 0)
 			return -1;
 	}
-	return 0;
+	return arm_again(c, e);
 }
 
 /* ---- the stop ---- */
@@ -360,6 +384,7 @@ static int segv_before_collect(struct capture *c, struct err *e)
 const struct engine engine_segv = {
 	.name = "segv",
 	.traces = true,
+	.notes_touched = true,
 	.prepare = segv_prepare,
 	.before_collect = segv_before_collect,
 	.at_stop = segv_at_stop,

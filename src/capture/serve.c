@@ -298,6 +298,8 @@ static void know_mask(struct task *k)
 
 int segv_serve(struct capture *c, struct task *k, struct err *e)
 {
+	if (!(c->segv && k->stop.kind == STOP_SIGNAL && segv_owns(c, &k->stop.info)))
+		collect_note(c, k);
 	/* The end of the attach stop: nothing is armed yet, calls are traced from here on. */
 	if (!c->segv) {
 		note_restart(k);

@@ -117,6 +117,8 @@ int collect_newborn(struct capture *c, struct err *e);
 /* Process running, its calls traced: reads what will do at T unless a call touches it. c->touched must be 0 since its
  * mappings and threads were read. */
 int collect_running(struct capture *c, struct err *e);
+/* A traced task has stopped and is about to go on: what it does then is added to c->touched. */
+void collect_note(struct capture *c, struct task *k);
 /* All stopped: the mappings as they are now replace the list read before, from which they take their flags. */
 int collect_maps(struct capture *c, struct err *e);
 /* All stopped: everything that must be of the instant T. Fills c->proc. */

@@ -105,7 +105,6 @@ static int serve_entry(struct capture *c, struct task *k, struct err *e)
 	uint64_t args[6];
 	struct ranges writes = {0}, mm = {0};
 	const int64_t nr = arch->syscall_nr(r);
-	c->touched |= arch->syscall_touches(nr);
 	arch->syscall_args(r, args);
 	const unsigned what = arch->syscall_effect(nr, args, read_tracee, &c->t, &writes, &mm);
 	const bool hold = ends_window(c, what) && (nr != SYS_exit || tracee_last_thread(&c->t, k));
@@ -151,11 +150,9 @@ int uffd_serve(struct capture *c, struct task *k, struct err *e)
 {
 	if (!k->stopped)
 		return 0;
+	collect_note(c, k);
 	if (c->uffd && k->stop.kind == STOP_ENTRY)
 		return serve_entry(c, k, e);
-	/* A handler may be good for one signal only (SA_RESETHAND). */
-	if (k->stop.kind == STOP_SIGNAL || k->stop.kind == STOP_CLONE || k->stop.kind == STOP_EXITING)
-		c->touched |= k->stop.kind == STOP_SIGNAL ? TOUCH_SIGNALS : TOUCH_ALL;
 	if (c->uffd && k->stop.kind == STOP_EXITING && !k->child)
 		return serve_exit(c, k, e);
 	if (k->stop.kind != STOP_GONE && k->stop.kind != STOP_BATCH)
