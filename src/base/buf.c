@@ -13,7 +13,7 @@
 
 /* ---- allocation ---- */
 
-static void out_of_memory(void)
+void out_of_memory(void)
 {
 	static const char line[] = "ckptview: out of memory\n";
 

@@ -55,6 +55,7 @@ void cursor_align(struct cursor *c, size_t align);
 
 /* Memory that cannot be had ends the program with one line: what we ask for is small and bounded,
  * and the tracee survives our death at any instant by design. */
+_Noreturn void out_of_memory(void);       /* what they do then */
 void *xmalloc(size_t len);
 void *xcalloc(size_t n, size_t len);
 void *xrealloc(void *p, size_t len);

@@ -36,6 +36,14 @@ void capture_event(struct capture *c, enum event_type type, int tid, uint64_t ad
 	pthread_mutex_unlock(&c->event_lock);
 }
 
+/* Children (the guardian) do not inherit it. */
+void capture_priority(bool up)
+{
+	struct sched_param sp = {.sched_priority = up ? 1 : 0};
+	if (sched_setscheduler(0, (up ? SCHED_RR : SCHED_OTHER) | SCHED_RESET_ON_FORK, &sp) < 0)
+		setpriority(PRIO_PROCESS, 0, up ? -20 : 0);
+}
+
 /* Reads [addr, addr+len); what cannot be read (a page gone from a file, device memory) is zeros. */
 static void read_pages(struct capture *c, uint64_t addr, uint8_t *out, size_t len)
 {

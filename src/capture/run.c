@@ -12,17 +12,16 @@
  */
 #include "capture/session.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <jansson.h>
 #include "base/clock.h"
 
 #define ATTACH_TIMEOUT_MS 5000
 #define SHARED_TRIES 30
+#define CLOSE_TRIES 100
 #define SHARED_WAIT_MS 7
 #define SCRATCH_RANGES 65536
 #define SCRATCH_DATA (256u << 10)
@@ -97,11 +96,14 @@ static struct task *any_stopped(struct capture *c)
 static int undo_scratch(void *ctx, struct err *e)
 {
 	struct capture *c = ctx;
-	if (!c->t.scratch)
-		return 0;
-	if (capture_halt(c, e) < 0)
-		return -1;
-	return c->t.gone ? 0 : scratch_close(&c->t, any_stopped(c), e);
+	int ret = 0;
+	/* A thread may be killed over it: then another does it. */
+	for (int tries = 0; c->t.scratch && !c->t.gone && tries < CLOSE_TRIES; tries++) {
+		if (capture_halt(c, e) < 0)
+			return c->t.gone ? 0 : -1;
+		ret = scratch_close(&c->t, any_stopped(c), e);
+	}
+	return ret;
 }
 
 static int undo_agent(void *ctx, struct err *e)
@@ -168,14 +170,6 @@ static int resume_all(struct capture *c, enum stall_why why, struct err *e)
 	}
 	c->is_stopped = false;
 	return ret;
-}
-
-/* Children (the guardian) do not inherit it. */
-void capture_priority(bool up)
-{
-	struct sched_param sp = {.sched_priority = up ? 1 : 0};
-	if (sched_setscheduler(0, (up ? SCHED_RR : SCHED_OTHER) | SCHED_RESET_ON_FORK, &sp) < 0)
-		setpriority(PRIO_PROCESS, 0, up ? -20 : 0);
 }
 
 /* Lets the process run on for a while. */

@@ -103,9 +103,6 @@ struct capture {
 /* Stops every thread that runs; what the undos need. Harmless to ask for again, and when the process is dead. */
 int capture_halt(struct capture *c, struct err *e);
 
-/* What serves faults and stops runs before everything else; what only computes for a while must not. */
-void capture_priority(bool up);
-
 /* Tells how long a part of the work took since *since (EV_RESULT), and starts the next part. */
 void capture_took(struct capture *c, const char *what, uint64_t *since);
 
@@ -144,6 +141,8 @@ uint64_t layout_heap_end(const struct capture *c, uint64_t start);
 int layout_reserve(struct capture *c, struct err *e);
 
 /* ---- copy.c ---- */
+/* What serves faults and stops runs before everything else; what only computes for a while must not. */
+void capture_priority(bool up);
 /* A mutex whose holder runs at the priority of whoever waits for it. */
 void mutex_init_inherit(pthread_mutex_t *m);
 /* A thread of ours takes no signal meant for the tracer: SIGCHLD wakes that one only. 0 or an errno. */

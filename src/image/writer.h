@@ -17,6 +17,7 @@ struct extent {
 /* Page checksums by place in the file, in chunks that never move, so that a thread may fill one
  * while another reserves more room. */
 #define SUMS_PER_CHUNK (1u << 15)
+#define CHUNK_LEN (SUMS_PER_CHUNK * sizeof(uint64_t))
 
 struct image_writer {
 	int fd, dirfd;

@@ -214,6 +214,9 @@ static int run_step(struct runner *r, const struct step *s, struct err *e)
 
 /* ---- the whole ---- */
 
+/* So long nothing is heard of the killed process, then it is looked at again. */
+enum { GIVE_UP_MS = 100 };
+
 static void give_up(struct runner *r)
 {
 	if (r->foreground)
@@ -226,9 +229,11 @@ static void give_up(struct runner *r)
 		struct task *k;
 		struct err ignored = {0};
 
-		while (!r->t.gone && tracee_wait(&r->t, -1, &k, &ignored) > 0)
-			if (k->stopped)
-				task_run(&r->t, k, RUN_CONT, 0);
+		/* Each stops once more on its way out; some may stand there already. */
+		do {
+			for (size_t i = 0; i < r->t.ntasks; i++)
+				task_run(&r->t, r->t.tasks[i], RUN_CONT, 0);
+		} while (!r->t.gone && tracee_wait(&r->t, GIVE_UP_MS, &k, &ignored) >= 0);
 		tracee_detach(&r->t);
 	}
 	if (r->pid)

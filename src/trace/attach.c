@@ -57,18 +57,6 @@ static int open_files(struct tracee *t, struct err *e)
 	return 0;
 }
 
-static bool has_left(int pid, int tid)
-{
-	char path[64];
-	cleanup_buf struct buf b = {0};
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	if (file_read(AT_FDCWD, path, &b))
-		return true;
-	buf_add(&b, "", 1);
-	const char *end = strrchr((const char *)b.data, ')');
-	return end && (end[2] == 'Z' || end[2] == 'X');
-}
-
 /* One thread: 1 it is ours now, 0 it has left, -1. A clone of a seized one is ours already and will
  * report its first stop by itself. */
 static int seize_task(struct tracee *t, int tid, int options, struct err *e)
@@ -161,8 +149,9 @@ int tracee_adopt(struct tracee *t, int pid, struct err *e)
 	return 0;
 }
 
-/* What a stopped task is let go with: the signal of its stop, else the first one held. */
-static void release(struct tracee *t, struct task *k)
+/* What a stopped task is let go with: the signal of its stop, else the first one held. False: it is being killed and has left
+ * its stop; it is ours still, and stops once more on its way out. */
+static bool release(struct tracee *t, struct task *k)
 {
 	int sig = k->stop.kind == STOP_SIGNAL ? k->stop.sig : 0;
 	task_flush(k);
@@ -179,8 +168,8 @@ static void release(struct tracee *t, struct task *k)
 		syscall(SYS_rt_tgsigqueueinfo, t->pid, k->tid, info.si_signo, &info);
 	}
 	ledger_unhold(t, k->tid);
-	ptrace(PTRACE_DETACH, k->tid, NULL, (long)sig);
 	k->stopped = false;
+	return ptrace(PTRACE_DETACH, k->tid, NULL, (long)sig) == 0;
 }
 
 /* Lets all go that are stopped (at once: others may wait for them, in vfork); the number of those
@@ -190,12 +179,10 @@ static size_t release_stopped(struct tracee *t)
 	size_t running = 0;
 	for (size_t i = t->ntasks; i-- > 0;) {
 		struct task *k = t->tasks[i];
-		if (k->stopped) {
-			release(t, k);
+		if (k->stopped && release(t, k))
 			task_discard(t, k);
-		} else {
+		else
 			running += !is_zombie_leader(t, k);
-		}
 	}
 	return running;
 }
@@ -217,7 +204,8 @@ void tracee_detach(struct tracee *t)
 		for (size_t i = 0; i < t->ntasks; i++)
 			if (!t->tasks[i]->interrupting)
 				task_interrupt(t->tasks[i]);
-		if (wait_one(t, deadline, &got) <= 0 && now_ns() >= deadline)
+		const int news = wait_one(t, deadline, &got);
+		if (news < 0 || (news == 0 && now_ns() >= deadline))
 			break; /* one that cannot stop is let go by our own end */
 		if (got && got->stop.kind == STOP_GONE)
 			queue_event(t, got);

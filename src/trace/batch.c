@@ -216,6 +216,7 @@ static void flight_event(struct tracee *t, struct round *rd, struct flight *f)
 		held_add(k, &k->stop.info);
 		go_on(k);
 		return;
+	case STOP_EXITING: /* killed: it will not land, and a leader's end waits for the other threads', which wait for us */
 	case STOP_GONE:
 		lost(f);
 		queue_event(t, k);
@@ -275,10 +276,14 @@ static void await(struct tracee *t, struct round *rd)
 		struct task *got;
 		if (sweep(t, rd, &left) || !left)
 			continue;
-		if (wait_one(t, FOREVER, &got) < 0)
+		const int news = wait_one(t, now_ns() + LOOK_NS, &got);
+		if (news < 0)
 			break;
 		if (got)
 			see_event(t, rd, got);
+		for (size_t i = 0; news == 0 && i < rd->n; i++)
+			if (!rd->f[i].done && died_unseen(t, rd->f[i].k))
+				lost(&rd->f[i]);
 	}
 	for (size_t i = 0; i < rd->n; i++)
 		if (!rd->f[i].done)

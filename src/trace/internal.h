@@ -5,6 +5,7 @@
 
 #include <sys/ptrace.h>
 #include "arch/inject.h"
+#include "base/clock.h"
 #include "trace/remote.h"
 #include "trace/trace.h"
 
@@ -27,6 +28,8 @@ int poll_task(struct tracee *t, struct task *k, struct task **out);
 void queue_event(struct tracee *t, struct task *k);
 /* Waits until k has stopped, other tasks' events are queued. 0, or -1 when it died. */
 int wait_for(struct tracee *t, struct task *k);
+/* So long nothing is heard of a thread, then wait_for and batches look whether it is dead. */
+#define LOOK_NS (100 * NS_PER_MS)
 uint64_t deadline_of(int timeout_ms);
 
 /* ---- task.c ---- */
@@ -42,6 +45,11 @@ bool traced_by_us(int tid);
 /* A leader that has left by itself while its threads live on: it will not report anything until
  * they are gone. */
 bool is_zombie_leader(struct tracee *t, const struct task *k);
+/* Has this thread ended (a zombie, or not there any more)? */
+bool has_left(int pid, int tid);
+/* Has a leader ended without our seeing it: killed between our last look and our order to go on, which it took in its last
+ * stop? It reports when the other threads are gone, and these may wait for us. From then on it is_zombie_leader. */
+bool died_unseen(struct tracee *t, struct task *k);
 /* tids in /proc/PID/task that are not among t->tasks; returns their number, -1 when the process is
  * gone. The list ends early when the thread it stands at exits meanwhile. */
 int list_strangers(struct tracee *t, int **tids);

@@ -45,7 +45,7 @@ int scratch_open(
 int scratch_open_at(struct tracee *t, struct task *k, uint64_t at, size_t max_ranges,
 	size_t data_len, struct err *e);
 uint64_t scratch_room(const struct tracee *t, size_t max_ranges, size_t data_len);
-/* Unmaps it by an injected munmap in the stopped task k. The guardian stays until the
+/* Unmaps it by an injected munmap in the stopped task k (NULL: the process is ending, nothing is to be done). The guardian stays until the
  * process is let go. */
 int scratch_close(struct tracee *t, struct task *k, struct err *e);
 uint64_t scratch_addr(const struct tracee *t);

@@ -208,10 +208,19 @@ int scratch_close(struct tracee *t, struct task *k, struct err *e)
 {
 	if (!t->scratch)
 		return 0;
+	/* The process is ending, and takes it along. */
+	if (!k) {
+		scratch_forget(t);
+		return 0;
+	}
 	const uint64_t args[6] = {t->scratch->addr, t->scratch->len};
 	const int64_t r = remote_bare(t, k, SYS_munmap, args);
-	if (r == -ESRCH)
+	if (r == -ESRCH) {
+		/* Killed, it has left the stop we know of, and comes to its last one. */
+		if (k->stop.kind != STOP_EXITING)
+			k->stopped = false;
 		return err_set(e, 0, "thread %d has ended", k->tid);
+	}
 	scratch_forget(t);
 	return r ? err_set(e, EXIT_CAPTURE, "unmap scratch memory: %s", strerror((int)-r)) : 0;
 }

@@ -155,9 +155,11 @@ int tracee_stop_all(struct tracee *t, int timeout_ms, bool (*serve)(void *ctx, s
 		struct task *got = NULL;
 		/* An exiting leader does not report that it has become a zombie: look. */
 		const int r = wait_one(
-			t, k->exiting ? MIN(deadline, now_ns() + NS_PER_MS) : deadline, &got);
+			t, MIN(deadline, now_ns() + (k->exiting ? NS_PER_MS : LOOK_NS)), &got);
 		if (r < 0)
 			return err_set(e, 0, "process %d has ended", t->pid);
+		if (r == 0 && died_unseen(t, k))
+			continue;
 		if (r == 0 && now_ns() >= deadline) {
 			resume_those_stopped_here(t);
 			return say_stuck(t, k, timeout_ms, e);

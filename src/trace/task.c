@@ -104,18 +104,29 @@ bool traced_by_us(int tid)
 	       (tracer == (uint64_t)getpid() || tracer == (uint64_t)gettid());
 }
 
-bool is_zombie_leader(struct tracee *t, const struct task *k)
+bool has_left(int pid, int tid)
 {
 	char path[64];
 	cleanup_buf struct buf b = {0};
-	if (!k->exiting || k->tid != t->pid)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", t->pid, k->tid);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
 	if (file_read(AT_FDCWD, path, &b))
 		return true;
 	buf_add(&b, "", 1);
 	const char *end = strrchr((const char *)b.data, ')');
 	return end && (end[2] == 'Z' || end[2] == 'X');
+}
+
+bool is_zombie_leader(struct tracee *t, const struct task *k)
+{
+	return k->exiting && k->tid == t->pid && has_left(t->pid, k->tid);
+}
+
+bool died_unseen(struct tracee *t, struct task *k)
+{
+	if (k->tid != t->pid || k->stopped || !has_left(t->pid, k->tid))
+		return false;
+	k->exiting = true;
+	return true;
 }
 
 int task_ns_tid(struct tracee *t, struct task *k)

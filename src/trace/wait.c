@@ -266,16 +266,21 @@ void queue_event(struct tracee *t, struct task *k)
 {
 	if (k->queued)
 		return;
+	k->queued = true;
+	/* It may be in the list still from an event that it was resumed from without being asked for. */
+	for (unsigned i = 0; i < t->npending; i++)
+		if (t->pending[i].k == k)
+			return;
 	t->pending = xrealloc(t->pending, (t->npending + 1) * sizeof(*t->pending));
 	t->pending[t->npending++].k = k;
-	k->queued = true;
 }
 
 int wait_for(struct tracee *t, struct task *k)
 {
 	while (!k->stopped && k->stop.kind != STOP_GONE) {
 		struct task *got;
-		if (wait_one(t, FOREVER, &got) < 0)
+		const int news = wait_one(t, now_ns() + LOOK_NS, &got);
+		if (news < 0 || (news == 0 && died_unseen(t, k)))
 			return -1;
 		if (got && (got != k || k->stop.kind == STOP_GONE))
 			queue_event(t, got);

@@ -61,6 +61,45 @@ def killed(engine, name, variant, seed):
         v.must_pass()
 
 
+def killed_under_us(engine):
+    """The process itself is killed at a random moment: the save ends soon, whatever it was about."""
+    rng = random.Random(1)
+    for i in range(KILLS // 2):
+        with Victim('threads', '16') as v:
+            if i == 0:
+                begin = time.monotonic()
+                v.save(engine)
+                whole = time.monotonic() - begin
+            p = v.popen([CKPTVIEW, 'save', '-q', '-p', str(v.pid), '--engine', engine, '-o', v.image],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            time.sleep(rng.random() * whole)
+            v.proc.kill()
+            said = p.communicate(timeout=30)[1].decode()
+            assert p.returncode in (0, 3, 4) and said.count('\n') == (p.returncode != 0), f'kill {i}: exit {p.returncode}, {said}'
+
+
+def killed_again():
+    """A process that comes back is killed at a random moment: ckptview ends with it and says so."""
+    rng = random.Random(1)
+    with Victim('threads', '16') as v:
+        v.save('stop', '--kill')
+        v.proc.wait()
+        begin = time.monotonic()
+        for i in range(2 * KILLS):
+            p = v.popen([CKPTVIEW, 'restore', v.image], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if i == 0:
+                until('return', lambda: 'TracerPid:\t0' in slurp(f'/proc/{v.pid}/status'))
+                whole = time.monotonic() - begin
+            until('process', lambda: state_of(v.pid))
+            time.sleep(rng.random() * whole * 1.2 if i % 2 else whole * (0.8 + 0.01 * (i % 40)))
+            try:
+                os.kill(v.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            assert p.wait(timeout=30) != 0, f'kill {i}: restore calls it done'
+            until('end', lambda: state_of(v.pid) is None)
+
+
 def failing(engine, name, variant):
     """The n-th step of a checkpoint fails, for every n there is."""
     allow = changes(name, variant)
@@ -123,7 +162,9 @@ def bounded(engine):
 
 
 def cases():
+    yield Case('death restore', killed_again)
     for engine in ENGINES:
+        yield Case(f'death {engine} process', lambda e=engine: killed_under_us(e))
         # None of these makes calls that write or change protected memory: between our death and the guardian's work nobody
         # stands in between (README: what it cannot do).
         for name, variant in (('hammer', '2,32'), ('threads', '16'), ('regs', ''), ('wide', ''), ('timers', '')):
