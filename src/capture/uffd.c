@@ -116,7 +116,27 @@ static void dense_parts(const struct capture *c, const struct vma *v, struct ran
 	ranges_deinit(&in);
 }
 
-/* Protects first, then looks: what is there is there as of now, and a later write tells of itself. */
+/* Protects first, then looks: what is there is there as of now, and a later write tells of itself. Before kernel 6.4 only what is
+ * there can be protected: looks first, and again at the stop for what has come since. */
+static int arm_range(struct capture *c, struct vma *v, struct range r, struct err *e)
+{
+	struct uffd *u = c->uffd;
+	struct ranges there = {0};
+	int ret = 0;
+	if (u->pager.holes)
+		ranges_add(&there, r.start, r.end);
+	else
+		ret = layout_present(c, v, r.start, r.end, &there, e);
+	if (ret == 0 && pager_protect(&u->pager, r.start, r.end)) {
+		ranges_add_all(&u->armed, &there);
+		capture_event(c, EV_ARM, 0, r.start, r.end - r.start, 0, 0);
+		if (u->pager.holes)
+			ret = scan(c, v, r.start, r.end, e);
+	}
+	ranges_deinit(&there);
+	return ret;
+}
+
 static int arm_piece(struct capture *c, struct vma *v, uint64_t start, uint64_t end, struct err *e)
 {
 	struct uffd *u = c->uffd;
@@ -125,14 +145,8 @@ static int arm_piece(struct capture *c, struct vma *v, uint64_t start, uint64_t 
 	ranges_add(&parts, start, end);
 	ranges_cut_all(&parts, &u->gone);
 	ranges_cut_all(&parts, &u->never);
-	for (size_t i = 0; i < parts.n && ret == 0; i++) {
-		const struct range r = parts.r[i];
-		if (!pager_protect(&u->pager, r.start, r.end))
-			continue;
-		ranges_add(&u->armed, r.start, r.end);
-		capture_event(c, EV_ARM, 0, r.start, r.end - r.start, 0, 0);
-		ret = scan(c, v, r.start, r.end, e);
-	}
+	for (size_t i = 0; i < parts.n && ret == 0; i++)
+		ret = arm_range(c, v, parts.r[i], e);
 	ranges_deinit(&parts);
 	return ret < 0 ? -1 : serve_pending(c, 0, e);
 }
