@@ -27,6 +27,7 @@ static const char *engine_words(const char *name)
 		{"stop", "copies everything while the process stands"},
 		{"segv", "stops shortly, copies beside the running process"},
 		{"uffd", "stops shortest; by userfaultfd, where it is allowed"},
+		{"fork", "copies a child that never runs; nothing is held up"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)

@@ -43,7 +43,7 @@ _ckptview()
 		return
 		;;
 	save:-e | save:--engine)
-		_ckptview_words 'auto stop segv uffd'
+		_ckptview_words 'auto stop segv uffd fork'
 		return
 		;;
 	:--color | replay:--color)

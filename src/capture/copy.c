@@ -26,16 +26,6 @@
 /* A copier that gets a processor does at least this, bytes a second. */
 #define POLITE_RATE (1ull << 30)
 
-void capture_event(struct capture *c, enum event_type type, int tid, uint64_t addr, uint64_t len, uint64_t a,
-	uint64_t b)
-{
-	const struct event ev = {.t_ns = now_ns(), .type = type, .tid = tid, .addr = addr, .len = len, .a = a, .b = b};
-	pthread_mutex_lock(&c->event_lock);
-	event_put(c->ev, ev);
-	stats_add(&c->stats, &ev);
-	pthread_mutex_unlock(&c->event_lock);
-}
-
 /* Children (the guardian) do not inherit it. */
 void capture_priority(bool up)
 {
@@ -45,11 +35,11 @@ void capture_priority(bool up)
 }
 
 /* Reads [addr, addr+len); what cannot be read (a page gone from a file, device memory) is zeros. */
-static void read_pages(struct capture *c, uint64_t addr, uint8_t *out, size_t len)
+static void read_pages(struct live *from, uint64_t addr, uint8_t *out, size_t len)
 {
 	size_t done = 0;
 	while (done < len) {
-		const size_t n = live_read(&c->live, addr + done, out + done, len - done);
+		const size_t n = live_read(from, addr + done, out + done, len - done);
 		done += n;
 		if (done >= len)
 			break;
@@ -102,7 +92,7 @@ static bool copy_piece(struct capture *c, uint8_t *buf)
 	const uint64_t start = last.end - last.start > PIECE ? last.end - PIECE : last.start;
 	pthread_mutex_unlock(&cp->lock);
 	const uint64_t began = thread_cpu_ns();
-	read_pages(c, start, buf, last.end - start);
+	read_pages(c->from, start, buf, last.end - start);
 	pthread_mutex_lock(&cp->lock);
 
 	struct ranges mine = {0};
@@ -251,7 +241,7 @@ static void queue_range(struct capture *c, uint64_t start, uint64_t len)
 	pthread_mutex_unlock(&cp->lock);
 	struct parcel *p = xmalloc(sizeof(*p) + len);
 	*p = (struct parcel){.addr = start, .len = len};
-	read_pages(c, start, p->data, len);
+	read_pages(c->from, start, p->data, len);
 	pthread_mutex_lock(&cp->lock);
 	*cp->last = p;
 	cp->last = &p->next;
@@ -325,7 +315,7 @@ int copy_through(struct capture *c, struct image_writer *w, uint64_t start, uint
 	cleanup_free uint8_t *buf = xmalloc(piece);
 	for (uint64_t at = start; at < end; at += piece) {
 		const size_t len = MIN(piece, end - at);
-		read_pages(c, at, buf, len);
+		read_pages(&c->live, at, buf, len);
 		if (image_put(w, at, buf, len / PAGE_LEN) < 0)
 			return image_error(w, e);
 		if (c->o->cancel && *c->o->cancel)

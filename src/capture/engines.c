@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-const char *const capture_engines[] = {"auto", "stop", "segv", "uffd", NULL};
-static const struct engine *const engines[] = {&engine_stop, &engine_segv, &engine_uffd};
+const char *const capture_engines[] = {"auto", "stop", "segv", "uffd", "fork", NULL};
+static const struct engine *const engines[] = {&engine_stop, &engine_segv, &engine_uffd, &engine_fork};
 
 /* Memory that the kernel writes at any time cannot be held by mprotect. NULL: it has none; else who writes. */
 static const char *async_writer(const struct proc *p)

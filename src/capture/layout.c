@@ -185,7 +185,7 @@ int layout_present(struct capture *c, struct vma *v, uint64_t start, uint64_t en
 	}
 	if (v->store == STORE_NONE || (v->store == STORE_FILE && !c->o->full))
 		return 0;
-	if (live_present(&c->live, &part, c->o->full, out, e) < 0)
+	if (live_present(c->from, &part, c->o->full, out, e) < 0)
 		return -1;
 	/* As the kernel does it (core(5), coredump_filter bit 4): core readers find build-id and names by a file's ELF header. */
 	if (v->kind == VMA_FILE && v->store == STORE_PRIVATE && part.off == 0 && (v->prot & PROT_READ)) {

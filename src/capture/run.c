@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <jansson.h>
 #include "base/clock.h"
 
 #define ATTACH_TIMEOUT_MS 5000
@@ -29,21 +28,6 @@
 static bool cancelled(const struct capture *c)
 {
 	return c->o->cancel && *c->o->cancel;
-}
-
-/* As much of a name as a record has room for. */
-static void event_name(struct event *ev, const char *name)
-{
-	memcpy(ev->text, name, MIN(strlen(name), sizeof(ev->text)));
-}
-
-void capture_took(struct capture *c, const char *what, uint64_t *since)
-{
-	const uint64_t now = now_ns();
-	struct event ev = {.t_ns = now, .type = EV_RESULT, .a = now - *since};
-	event_name(&ev, what);
-	event_put(c->ev, ev);
-	*since = now;
 }
 
 /* ---- effects and their undos ---- */
@@ -63,17 +47,6 @@ int capture_halt(struct capture *c, struct err *e)
 		return 0;
 	const int timeout_ms = c->o->stop_timeout_ms > 0 ? c->o->stop_timeout_ms : ATTACH_TIMEOUT_MS;
 	return tracee_stop_all(&c->t, timeout_ms, NULL, NULL, e);
-}
-
-static void tell_mappings(struct capture *c);
-
-static void tell_engine(struct capture *c)
-{
-	struct event begin = {.t_ns = now_ns(), .type = EV_BEGIN, .a = (uint64_t)c->o->pid};
-	event_name(&begin, c->engine->name);
-	event_put(c->ev, begin);
-	stats_add(&c->stats, &begin);
-	tell_mappings(c);
 }
 
 /* What `auto` has chosen cannot do it after all. */
@@ -304,56 +277,7 @@ static int go_on(struct capture *c, struct err *e)
 	return ret;
 }
 
-/* What an image will need of a mapping as far as /proc tells: for progress, until the stop shows the truth. */
-static uint64_t store_guess(const struct vma *v)
-{
-	if (v->store == STORE_PRIVATE)
-		return MIN(v->priv + v->swap, v->end - v->start);
-	return v->store == STORE_SHARED ? MIN(v->rss + v->swap, v->end - v->start) : 0;
-}
-
-static void tell_mappings(struct capture *c)
-{
-	for (size_t i = 0; i < c->proc->nvmas; i++) {
-		const struct vma *v = &c->proc->vmas[i];
-		struct ranges in = {0};
-		ranges_clip(&c->stored, v->start, v->end, &in);
-		struct event ev = {.t_ns = now_ns(), .type = EV_MAPPING, .addr = v->start, .len = v->end - v->start,
-			.a = c->after_stop ? ranges_total(&in) : store_guess(v), .b = (uint64_t)v->kind << 8 | v->prot};
-		const char *name = vma_name(v), *slash = strrchr(name, '/');
-		event_name(&ev, slash ? slash + 1 : name);
-		event_put(c->ev, ev);
-		stats_add(&c->stats, &ev);
-		ranges_deinit(&in);
-	}
-}
-
 /* ---- afterwards ---- */
-static char *how_json(const struct capture *c)
-{
-	const struct stats *s = &c->stats;
-	json_t *hist = json_array();
-	for (int i = 0; i < HIST_BUCKETS; i++)
-		if (s->stalls.count[i])
-			json_array_append_new(hist, json_pack("{s:I, s:I}", "from_ns", (json_int_t)hist_edge(i), "count",
-				(json_int_t)s->stalls.count[i]));
-	json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
-		"engine", c->engine->name,
-		"stop_ns", (json_int_t)(c->stop_end_ns - c->stop_begin_ns),
-		"window_ns", (json_int_t)s->window_ns,
-		"stalls", (json_int_t)s->stalls.n, "stalls_ns", (json_int_t)s->stalls.sum_ns,
-		"stall_p50_ns", (json_int_t)hist_quantile(&s->stalls, 0.5),
-		"stall_p99_ns", (json_int_t)hist_quantile(&s->stalls, 0.99),
-		"stall_max_ns", (json_int_t)s->stalls.max_ns,
-		"bytes_stopped", (json_int_t)s->by[COPY_STOPPED],
-		"bytes_background", (json_int_t)s->by[COPY_BACKGROUND],
-		"bytes_fault", (json_int_t)s->by[COPY_FAULT],
-		"bytes_syscall", (json_int_t)s->by[COPY_SYSCALL], "stall_histogram", hist);
-	char *text = json_dumps(j, JSON_COMPACT);
-	json_decref(j);
-	return text;
-}
-
 static int end_process(struct capture *c, struct err *e)
 {
 	if (c->o->after == AFTER_KILL) {
@@ -369,7 +293,7 @@ static int end_process(struct capture *c, struct err *e)
 static int write_image(struct capture *c, struct err *e)
 {
 	free(c->proc->how);
-	c->proc->how = how_json(c);
+	c->proc->how = tell_how(c);
 	uint64_t len = 0;
 	if (c->oracle) {
 		struct image_writer *w = c->oracle;
@@ -383,12 +307,6 @@ static int write_image(struct capture *c, struct err *e)
 		return -1;
 	c->res->stored = ranges_total(&c->stored);
 	return 0;
-}
-
-static void tell_warnings(struct capture *c)
-{
-	for (size_t i = 0; i < c->proc->nwarnings; i++)
-		event_put_text(c->ev, EV_WARN, 0, c->proc->warnings[i]);
 }
 
 /* From seizing to the end of the window. */
@@ -471,6 +389,7 @@ int capture_run(const struct capture_opts *o, struct event_out *events, struct c
 	mutex_init_inherit(&c.event_lock);
 	undo_init(&c.undo);
 	c.live.pid = -1;
+	c.from = &c.live;
 	c.live.dirfd = c.live.memfd = c.live.pagemapfd = c.live.pidfd = -1;
 	int ret = run(&c, e);
 	if (ret < 0) {

@@ -43,7 +43,7 @@ struct engine {
 	/* Process running: until all of c->stored is in the image. NULL: it is already. */
 	int (*window)(struct capture *c, struct err *e);
 };
-extern const struct engine engine_stop, engine_segv, engine_uffd;
+extern const struct engine engine_stop, engine_segv, engine_uffd, engine_fork;
 /* The engine of that name for this process ("auto": the best that can do it), or NULL with *e. Warns in c->proc. */
 const struct engine *engine_choose(struct capture *c, const char *name, struct err *e);
 /* All stopped: a child or parent that has the same memory without being a thread (CLONE_VM), and so would meet a
@@ -79,7 +79,7 @@ struct capture {
 	struct capture_result *res;
 	const struct engine *engine;
 	struct undo undo;
-	struct live live;
+	struct live live, *from;        /* the process; what the window copies from: it, or its copy (engine fork) */
 	struct tracee t;
 	struct proc *proc;              /* as of T when the stop is over */
 	struct image_writer *w, *oracle;
@@ -94,6 +94,7 @@ struct capture {
 	unsigned touched;               /* enum sys_touch: what must be read at T, whatever was read before */
 	struct segv *segv;              /* the engine's own */
 	struct uffd *uffd;              /* likewise */
+	struct frozen_copy *copy;       /* of engine fork */
 	bool uffd_refused;              /* the process may not have a userfaultfd */
 	pthread_mutex_t event_lock;     /* of ev and stats: the pager tells of its work, too */
 	struct stats stats;             /* of our own events */
@@ -103,6 +104,14 @@ struct capture {
 /* Stops every thread that runs; what the undos need. Harmless to ask for again, and when the process is dead. */
 int capture_halt(struct capture *c, struct err *e);
 
+/* ---- tell.c ---- */
+/* Mappings, and what of each is to be copied: a guess until T has passed. */
+void tell_mappings(struct capture *c);
+void tell_engine(struct capture *c);
+void tell_warnings(struct capture *c);
+/* How the checkpoint went, for the image; to be freed. */
+char *tell_how(const struct capture *c);
+void capture_event(struct capture *c, enum event_type type, int tid, uint64_t addr, uint64_t len, uint64_t a, uint64_t b);
 /* Tells how long a part of the work took since *since (EV_RESULT), and starts the next part. */
 void capture_took(struct capture *c, const char *what, uint64_t *since);
 
@@ -168,6 +177,5 @@ uint64_t copier_patience(const struct capture *c);
 int copy_through(struct capture *c, struct image_writer *w, uint64_t start, uint64_t end, struct err *e);
 /* Takes what the copier has copied since the last call; true when nothing is left to copy and to write. */
 bool copier_poll(struct capture *c, struct ranges *copied);
-void capture_event(struct capture *c, enum event_type type, int tid, uint64_t addr, uint64_t len, uint64_t a, uint64_t b);
 
 #endif

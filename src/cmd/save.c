@@ -24,7 +24,7 @@ static const char usage[] =
 	"Takes a checkpoint of a running process, which goes on running.\n"
 	"  -p, --pid PID          the process\n"
 	"  -o, --output FILE      the image (default: NAME-PID-TIME.ckpt)\n"
-	"  -e, --engine NAME      auto, stop, segv or uffd (default: auto)\n"
+	"  -e, --engine NAME      auto, stop, segv, uffd or fork (default: auto)\n"
 	"      --full             store pages of unchanged files, too\n"
 	"      --kill             end the process when the image is whole\n"
 	"      --stop             leave the process stopped (SIGSTOP) when the image is whole\n"
@@ -80,7 +80,7 @@ static int parse_option(struct save *s, int opt)
 	case 'o': s->o.path = optarg; return 0;
 	case 'e':
 		if (!known_engine(optarg))
-			return 1 + cmd_usage("save: no engine '%s' (there are auto, stop, segv, uffd)", optarg);
+			return 1 + cmd_usage("save: no engine '%s' (there are auto, stop, segv, uffd, fork)", optarg);
 		s->o.engine = optarg;
 		return 0;
 	case OPT_FULL: s->o.full = true; return 0;

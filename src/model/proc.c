@@ -209,6 +209,18 @@ const char *fd_kind_name(int kind)
 	return kind >= 0 && kind < FD_KINDS ? fd_kind_names[kind] : "unknown";
 }
 
+bool vma_has_flag(const struct vma *v, const char *flag)
+{
+	for (const char *f = v->vmflags; f && *f; f++) {
+		if (f[0] == flag[0] && f[1] == flag[1])
+			return true;
+		f = strchr(f, ' ');
+		if (!f)
+			return false;
+	}
+	return false;
+}
+
 const char *vma_name(const struct vma *v)
 {
 	if (v->path && *v->path)

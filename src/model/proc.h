@@ -220,5 +220,7 @@ const char *vma_kind_name(int kind);
 const char *fd_kind_name(int kind);
 /* What to call a mapping on a screen: path, [heap], [stack], "anon", ...; not escaped. */
 const char *vma_name(const struct vma *v);
+/* Does the mapping's VmFlags line have this two-letter flag? */
+bool vma_has_flag(const struct vma *v, const char *flag);
 
 #endif

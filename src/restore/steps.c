@@ -99,18 +99,6 @@ void step_reloc(struct step *s, uint64_t at)
 	*array_push(&s->relocs, &s->nrelocs) = at;
 }
 
-bool vma_has_flag(const struct vma *v, const char *flag)
-{
-	for (const char *f = v->vmflags; f && *f; f++) {
-		if (f[0] == flag[0] && f[1] == flag[1])
-			return true;
-		f = strchr(f, ' ');
-		if (!f)
-			return false;
-	}
-	return false;
-}
-
 bool vma_is_kernels(const struct vma *v)
 {
 	return v->kind == VMA_VDSO || v->kind == VMA_VVAR || v->kind == VMA_VSYSCALL ||

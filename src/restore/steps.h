@@ -37,8 +37,6 @@ uint64_t step_str(struct step *s, const char *text);
 /* The 8 bytes at data + at hold an offset into data: they become an address. */
 void step_reloc(struct step *s, uint64_t at);
 
-/* Does the mapping's VmFlags line have this two-letter flag? */
-bool vma_has_flag(const struct vma *v, const char *flag);
 /* Is it one of those the kernel makes and STRIP moves or leaves? */
 bool vma_is_kernels(const struct vma *v);
 /* A mapping of a file that is found by its path. */

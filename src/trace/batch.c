@@ -222,7 +222,9 @@ static void flight_event(struct tracee *t, struct round *rd, struct flight *f)
 		queue_event(t, k);
 		return;
 	case STOP_CLONE:
-		if (rd->clone && !t->scratch->agent_tid) {
+		if (rd->clone && t->frozen.making) {
+			t->frozen.pid = (int)k->stop.msg;
+		} else if (rd->clone && !t->scratch->agent_tid) {
 			t->scratch->agent_tid = (int)k->stop.msg;
 			if (t->ledger)
 				t->ledger->agent = (int)k->stop.msg;

@@ -95,7 +95,7 @@ void ledger_unhold(struct tracee *t, int tid)
 
 /* ---- the guardian ---- */
 
-static void pause_ms(long ms)
+void pause_ms(long ms)
 {
 	const struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
 	nanosleep(&ts, NULL);
@@ -313,6 +313,18 @@ static void remove_scratch(struct tracee *t, struct scratch *s, const struct led
 	t->scratch = NULL;
 }
 
+static void remove_copy(struct tracee *t, const struct ledger *l)
+{
+	struct err e;
+	run_all(t);
+	fork_undo_wait(t);
+	if (tracee_stop_all(t, STOP_MS, NULL, NULL, &e))
+		return;
+	struct task *k = any_thread(t);
+	if (k)
+		fork_undo(t, k, l);
+}
+
 static void clean_up(const struct ledger *l, int pid)
 {
 	const uint64_t agent_deadline = deadline_of(AGENT_MS);
@@ -326,10 +338,12 @@ static void clean_up(const struct ledger *l, int pid)
 	const bool mapped = s->addr && (is_mapped(pid, s) || l->nflight);
 	struct tracee t;
 	struct err e;
-	if ((!mapped && !l->nheld) || !seize(&t, pid, deadline_of(SEIZE_MS)))
+	if ((!mapped && !l->nheld && !l->forks) || !seize(&t, pid, deadline_of(SEIZE_MS)))
 		return;
 	if (mapped)
 		remove_scratch(&t, s, l);
+	if (l->forks)
+		remove_copy(&t, l);
 	if (l->nheld && tracee_stop_all(&t, STOP_MS, NULL, NULL, &e) == 0)
 		give_signals_back(&t, l);
 	tracee_detach(&t);

@@ -31,6 +31,8 @@ int wait_for(struct tracee *t, struct task *k);
 /* So long nothing is heard of a thread, then wait_for and batches look whether it is dead. */
 #define LOOK_NS (100 * NS_PER_MS)
 uint64_t deadline_of(int timeout_ms);
+/* A stopped task of a forked child is not ours: detached and freed. */
+void wait_let_go(struct tracee *t, struct task *k);
 
 /* ---- task.c ---- */
 struct task *task_add(struct tracee *t, int tid);
@@ -106,7 +108,7 @@ int pick_signal(int pid);
 void gadgets_find(struct tracee *t);
 
 /* ---- batch.c ---- */
-/* A batch that clones the agent. */
+/* A batch that clones the agent, or the copy of remote_fork. */
 int batch_clone(struct tracee *t, struct task *k, uint64_t flags, uint64_t stack, int64_t *ret);
 /* Brings k from wherever it stopped to a place where its registers can be changed; -1 when there is
  * none or it died. */
@@ -133,7 +135,13 @@ struct ledger;
 /* For the guardian: closes a userfaultfd that the dead tracer had not closed yet. */
 void uffd_undo(struct tracee *t, struct task *k, const struct ledger *l);
 
+/* ---- fork.c ---- */
+/* For the guardian: waits for the death of a copy that the dead tracer has left, the process running, and reaps it, stopped. */
+void fork_undo_wait(struct tracee *t);
+void fork_undo(struct tracee *t, struct task *k, const struct ledger *l);
+
 /* ---- guard.c ---- */
+void pause_ms(long ms);
 enum { LEDGER_SIGNALS = 64, LEDGER_TASKS = 1024, LEDGER_UFFDS = 8 };
 /* Shared with the guardian, which reads it when we are dead. */
 struct ledger {
@@ -142,6 +150,8 @@ struct ledger {
 	int agent;           /* tid, 0: none */
 	unsigned nflight, nheld;
 	uint64_t bare_pc; /* where remote_bare's call is made */
+	bool forks;       /* a copy of the tracee is being made or there */
+	int frozen;       /* its pid where the tracee is, 0: not known yet */
 	bool takes_uffd;  /* a userfaultfd beside those in uffds is ours and not closed yet */
 	int nuffds, uffds[LEDGER_UFFDS];
 	struct {

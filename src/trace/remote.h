@@ -113,6 +113,15 @@ int deadman_rearm(struct tracee *t, struct err *e);
  * vm.unprivileged_userfaultfd 0) and ENOSYS leave their errno. */
 int remote_userfaultfd(struct tracee *t, int *fd, struct err *e);
 
+/* All stopped: a child of the process that has its memory as it is now, shares its descriptors, and never runs (clone(2) made by k,
+ * with no signal at its end). *pid as we see it. It is no task of t, and dies with us. One at a time. */
+int remote_fork(struct tracee *t, struct task *k, int *pid, struct err *e);
+/* The process may run: kills that child and waits until it is dead. Harmless without one. */
+int remote_fork_kill(struct tracee *t);
+/* All stopped, after remote_fork_kill: the process has no such child any more. k: who makes the call for it; NULL: the process is ending.
+ * Works without a scratch mapping. */
+int remote_fork_reap(struct tracee *t, struct task *k, struct err *e);
+
 /* What only the process itself can tell, process-wide, in one batch (by k, or by the agent when k
  * is NULL): signal actions, itimers, POSIX timers' values (ids in p->timers), limits, dumpable,
  * child subreaper, thp_disable, umask is from /proc. */

@@ -98,6 +98,10 @@ struct tracee {
 	bool same_ns;      /* its pid namespace is ours: tids are the same */
 	unsigned npending; /* events taken from wait4 and not yet handed out */
 	struct pending_event *pending;
+	struct frozen {      /* a copy of the memory, see remote_fork */
+		bool making, taken;
+		int pid, ns_pid; /* 0: none */
+	} frozen;
 	struct task *zombie; /* handed out as STOP_GONE, freed by the next tracee_wait */
 	bool gone;           /* the whole process is dead */
 };

@@ -154,16 +154,23 @@ static void handle_exec(struct tracee *t, struct task *k)
 		scratch_forget(t);
 }
 
+void wait_let_go(struct tracee *t, struct task *k)
+{
+	const int sig = k->stop.kind == STOP_SIGNAL ? k->stop.sig : 0;
+	if (k->stopped)
+		ptrace(PTRACE_DETACH, k->tid, NULL, (long)sig);
+	task_discard(t, k);
+}
+
 /* A forked child is traced from birth because its parent is; it is not ours, and is let go at its
  * first stop. True when the task is no more. */
 static bool let_go(struct tracee *t, struct task *k)
 {
 	if (!k->child)
 		return false;
-	const int sig = k->stop.kind == STOP_SIGNAL ? k->stop.sig : 0;
-	if (k->stopped)
-		ptrace(PTRACE_DETACH, k->tid, NULL, (long)sig);
-	task_discard(t, k);
+	/* It may be the copy that remote_fork makes, told of before its parent tells. */
+	if (!t->frozen.making || !k->stopped)
+		wait_let_go(t, k);
 	return true;
 }
 

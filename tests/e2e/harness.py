@@ -16,7 +16,7 @@ CKPTVIEW = os.path.abspath(os.environ.get('CKPTVIEW', 'build/ckptview'))
 VICTIMS = os.path.abspath(os.environ.get('VICTIMS', 'build/tests/victims'))
 BUILD = os.path.abspath(os.environ.get('BUILD', 'build'))
 SANITIZED = 'san/' in CKPTVIEW
-ENGINES = os.environ.get('ENGINES', 'stop segv uffd').split()
+ENGINES = os.environ.get('ENGINES', 'stop segv uffd fork').split()
 DEADLINE = 60 if SANITIZED else 20
 
 
